@@ -1,0 +1,56 @@
+# Everything a fresh machine with Python 3.11+ and git needs. `make help` lists the verbs.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+
+# A virtual environment that another Python or project made must not leak in.
+unexport VIRTUAL_ENV
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Where PYTHONDONTWRITEBYTECODE is set, every stage would compile torch anew.
+export UV_COMPILE_BYTECODE := 1
+export DVC_NO_ANALYTICS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env lock repro test lint lab report clean
+
+help: ## list these verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: .venv/.ready ## build .venv from requirements.lock (about a minute)
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, got {sys.version.split()[0]}; set PYTHON=...")'
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --requirements requirements.lock
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: env ## resolve pyproject.toml anew into requirements.lock
+	.venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--python-version 3.11 --all-extras pyproject.toml --constraint requirements.pins --output-file requirements.lock
+
+repro: env ## regenerate every table and the report; SCALE=smoke|tour|real|paper changes the size
+ifdef SCALE
+	python -m repro scale $(SCALE)
+endif
+	@test -e .git || dvc config --local core.no_scm true  # an unpacked archive
+	dvc pull --quiet data.dvc
+	dvc repro
+
+test: env lint ## environment, lint, every test
+	pytest
+
+lint: env ## ruff and mypy
+	ruff check
+	ruff format --check
+	mypy
+
+lab: env ## open the notebooks
+	jupyter lab notebooks
+
+report: env ## write the report page again from the tables there are
+	python -m repro report
+
+clean: ## remove what can be made again (build/), keep results, data and .venv
+	rm -rf build

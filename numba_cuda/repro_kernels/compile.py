@@ -1,0 +1,200 @@
+"""From a kernel to a cubin, with or without a GPU: Numba to LTO-IR, nvJitLink to machine code.
+
+The linker's log says what a kernel costs (registers, stack, spills, shared memory), which makes the
+price of a kernel testable on machines without a GPU. It is also the way Numba itself takes at run
+time, so that no version of PTX has to agree with the driver's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import tempfile
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import cuda
+from numba.cuda import types
+from numba.cuda.np import numpy_support
+
+from repro_kernels import ddf
+from repro_kernels.storage import STORAGES
+
+log = logging.getLogger(__name__)
+
+POINTERS = 4  # every kernel takes four tensors
+SIZES = 8  # and batch, channels, height, width, height_out, width_out, stride, dilation
+
+
+class Variant(NamedTuple):
+    """One kernel, compiled for one set of constants."""
+
+    kernel: str  # a key of ddf.KERNELS
+    kernel_size: int
+    kernel_combine: str  # "mul" or "add"
+    dtype: str  # a key of STORAGES
+
+
+class Resources(NamedTuple):
+    """What a compiled kernel takes from the GPU."""
+
+    registers: int
+    stack_bytes: int
+    spilled_bytes: int
+    shared_bytes: int
+
+
+class MissingToolchainError(RuntimeError):
+    """Something that compiling or launching a kernel needs is not on this machine."""
+
+
+def function(variant: Variant) -> Any:
+    """The Python function of a variant, as Numba and the simulator take it."""
+    make = ddf.KERNELS[variant.kernel]
+    return make(variant.kernel_size, variant.kernel_combine == "add", STORAGES[variant.dtype])
+
+
+def compile_variant(variant: Variant, capability: tuple[int, int]) -> tuple[bytes, str, Resources]:
+    """Machine code for a compute capability such as (9, 0).
+
+    Returns:
+        the cubin, the name of the kernel in it, what the kernel takes
+    Raises:
+        MissingToolchainError: NVVM or nvJitLink is not installed.
+    """
+    ltoir = _translate(variant, capability, "ltoir")
+    cubin, text = _link(ltoir, capability)
+    entry = re.search(r"Compiling entry function '(\w+)'", text)
+    if entry is None:
+        raise RuntimeError(f"nvJitLink named no kernel for {variant}: {text!r}")
+    return cubin, entry[1], read_resources(text)
+
+
+def ptx(variant: Variant, capability: tuple[int, int]) -> str:
+    """The kernel as PTX, to be read by people and by tests; the cubin does not come from it."""
+    text = _translate(variant, capability, "ptx")
+    return text.decode() if isinstance(text, bytes) else text
+
+
+def read_resources(text: str) -> Resources:
+    """What ptxas says of a kernel, in numbers; what it does not mention is zero."""
+
+    def number(pattern: str) -> int:
+        found = re.search(pattern, text)
+        return int(found[1]) if found else 0
+
+    return Resources(
+        registers=number(r"Used (\d+) registers"),
+        stack_bytes=number(r"(\d+) bytes stack frame"),
+        spilled_bytes=number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes spill loads"),
+        shared_bytes=number(r"(\d+) bytes smem"),
+    )
+
+
+def cached_cubin(variant: Variant, capability: tuple[int, int]) -> tuple[bytes, str]:
+    """`compile_variant`, remembered in the user's cache folder from process to process.
+
+    Returns:
+        the cubin and the name of the kernel in it
+    """
+    path = cache_dir() / f"{_key(variant, capability)}.cubin"
+    try:
+        name, _, cubin = path.read_bytes().partition(b"\n")
+        digest, _, entry = name.decode().partition(" ")
+        if digest == hashlib.sha256(cubin).hexdigest():
+            return cubin, entry
+        log.warning("kernel cache: %s is damaged and is written again", path)
+    except (OSError, UnicodeDecodeError) as error:
+        log.debug("kernel cache: %s is compiled: %s", variant, error)
+    cubin, entry, _ = compile_variant(variant, capability)
+    _write_whole(path, f"{hashlib.sha256(cubin).hexdigest()} {entry}\n".encode() + cubin)
+    return cubin, entry
+
+
+def cache_dir() -> Path:
+    """Where cubins are kept: $REPRO_KERNEL_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("REPRO_KERNEL_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "repro-kernels"
+
+
+def _translate(variant: Variant, capability: tuple[int, int], output: str) -> Any:
+    storage = STORAGES[variant.dtype]
+    pointer = types.CPointer(numpy_support.from_dtype(np.dtype(storage.memory)))
+    signature = types.void(*(pointer,) * POINTERS, *(types.int64,) * SIZES)
+    try:
+        code, _ = cuda.compile(
+            function(variant), signature, device=False, abi="numba", cc=capability, output=output
+        )
+    except (ImportError, OSError, cuda.CudaSupportError) as error:
+        raise MissingToolchainError(
+            f"cannot compile {variant}: {error}; NVVM comes with numba-cuda[cu13]"
+        ) from error
+    return code
+
+
+def _link(ltoir: bytes, capability: tuple[int, int]) -> tuple[bytes, str]:
+    try:
+        from cuda.bindings import nvjitlink
+
+        nvjitlink.version()
+    except (ImportError, RuntimeError) as error:
+        raise MissingToolchainError(
+            f"cannot link kernels: {error}; nvJitLink comes with numba-cuda[cu13]"
+        ) from error
+    major, minor = capability
+    options = [f"-arch=sm_{major}{minor}", "-lto", "-Xptxas=-v"]
+    linker = nvjitlink.create(len(options), options)
+    try:
+        nvjitlink.add_data(linker, nvjitlink.InputType.LTOIR, ltoir, len(ltoir), "ddf")
+        nvjitlink.complete(linker)
+        text = bytearray(nvjitlink.get_info_log_size(linker))
+        nvjitlink.get_info_log(linker, text)
+        cubin = bytearray(nvjitlink.get_linked_cubin_size(linker))
+        nvjitlink.get_linked_cubin(linker, cubin)
+    finally:
+        nvjitlink.destroy(linker)
+    return bytes(cubin), text.decode()
+
+
+def _key(variant: Variant, capability: tuple[int, int]) -> str:
+    """Names a cubin by all that it is made from."""
+    parts = (_sources(), _versions(), *variant, capability)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+@lru_cache
+def _sources() -> str:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+@lru_cache
+def _versions() -> tuple[str, ...]:
+    names = ("numba-cuda", "numba", "nvidia-nvjitlink", "nvidia-nvvm")
+    found = []
+    for name in names:
+        try:
+            found.append(version(name))
+        except PackageNotFoundError:
+            found.append("unknown")
+    return tuple(found)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write the file or leave it absent; two processes may do so at once."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(name, path)
+    except OSError as error:
+        log.warning("kernel cache: %s; kernels are compiled in every process", error)

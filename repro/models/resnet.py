@@ -1,0 +1,83 @@
+"""ResNet bodies: timm's, at the papers' size and at a size that two CPU cores train in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from timm.models.resnet import BasicBlock, Bottleneck, ResNet
+from torch import nn
+
+from repro.names import require_known
+
+SIZES = ("full", "small")
+
+
+@dataclass(frozen=True)
+class Body:
+    """What tells one ResNet from another.
+
+    Attributes:
+        block: timm's residual block.
+        layers: blocks per stage.
+        channels: width of each stage (a bottleneck's output has four times as many).
+    """
+
+    block: type[nn.Module]
+    layers: tuple[int, ...]
+    channels: tuple[int, ...]
+
+
+FULL_CHANNELS = (64, 128, 256, 512)
+
+BODIES: Mapping[str, Mapping[str, Body]] = {
+    "full": {
+        "resnet18": Body(BasicBlock, (2, 2, 2, 2), FULL_CHANNELS),
+        "resnet50": Body(Bottleneck, (3, 4, 6, 3), FULL_CHANNELS),
+        "resnet101": Body(Bottleneck, (3, 4, 23, 3), FULL_CHANNELS),
+    },
+    "small": {
+        "resnet18": Body(BasicBlock, (1, 1, 1), (32, 64, 128)),
+        "resnet50": Body(Bottleneck, (1, 2, 2), (16, 32, 64)),
+        "resnet101": Body(Bottleneck, (1, 2, 5), (16, 32, 64)),
+    },
+}
+
+
+def build_resnet(name: str, *, num_classes: int, in_channels: int, size: str) -> ResNet:
+    """A plain ResNet.
+
+    Initialisation is that of the authors' library (timm): Kaiming-normal fan-out for convolutions,
+    and zero for the scale of each block's last batch norm, so that every block starts as identity.
+
+    Args:
+        name: one of the bodies.
+        size: "full" (224 x 224 inputs: 7x7 stride-2 stem, max pool, four stages) or "small" (32 x
+            32 inputs: 3x3 stride-2 stem, no pool, three narrow stages at 16, 8 and 4 pixels).
+    Raises:
+        UnknownNameError: no such body or size.
+    """
+    require_known("network size", size, SIZES)
+    body = BODIES[size][require_known("network body", name, BODIES[size])]
+    shared = {"num_classes": num_classes, "in_chans": in_channels, "channels": body.channels}
+    if size == "full":
+        return ResNet(body.block, body.layers, **shared)
+    width = body.channels[0]
+    # timm has neither a single 3x3 stem nor a fourth stage that can be left out: take the deep stem
+    # for its width and put ours in its place, and let the fourth stage pass its input on.
+    net = ResNet(body.block, body.layers, stem_type="deep", stem_width=width // 2, **shared)
+    net.conv1 = nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False)
+    initialise_convolutions(net.conv1)
+    net.maxpool = nn.Identity()
+    net.layer4 = nn.Identity()
+    return net
+
+
+def initialise_convolutions(layer: nn.Module) -> None:
+    """Draw every convolution and FC weight of `layer` as timm draws a ResNet's convolutions.
+
+    Biases stay as they are. The authors' DDF branches start this way, being part of such a network.
+    """
+    for module in layer.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,0 +1,8 @@
+"""Functional operators: argument checks, reference, and the choice between CPU and CUDA kernels.
+
+Importing this package imports no kernel: Numba is loaded by the first call that needs it.
+"""
+
+from repro.ops.ddf import ddf
+
+__all__ = ["ddf"]

@@ -1,0 +1,68 @@
+"""Refuse arguments that do not belong together, saying what was expected and what came."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+KERNEL_COMBINES = ("mul", "add")
+
+
+def output_size(size: int, stride: int) -> int:
+    """Outputs along an axis of `size` inputs: as Conv2d with "same" padding, rounded up."""
+    return -(-size // stride)
+
+
+def check_ddf(
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    stride: int,
+    dilation: int,
+    kernel_combine: str,
+) -> None:
+    """Raise ValueError or TypeError unless the arguments of `ddf` fit together."""
+    if kernel_combine not in KERNEL_COMBINES:
+        raise ValueError(f'kernel_combine must be "mul" or "add", got {kernel_combine!r}')
+    _check_positive(stride=stride, dilation=dilation)
+    tensors = {"x": x, "channel_filter": channel_filter, "spatial_filter": spatial_filter}
+    for name, tensor in tensors.items():
+        if tensor.dim() != 4:
+            raise ValueError(f"{name} must have 4 dimensions, got shape {tuple(tensor.shape)}")
+        if not tensor.is_floating_point():
+            raise TypeError(f"{name} must be floating point, got {tensor.dtype}")
+    for name, tensor in tensors.items():
+        if tensor.dtype != x.dtype:
+            raise TypeError(f"{name} must be {x.dtype} like x, got {tensor.dtype}")
+        if tensor.device != x.device:
+            raise ValueError(f"{name} must be on {x.device} like x, got {tensor.device}")
+    _check_shapes(x, channel_filter, spatial_filter, stride)
+
+
+def _check_shapes(x: Tensor, channel_filter: Tensor, spatial_filter: Tensor, stride: int) -> None:
+    batch, channels, height, width = x.shape
+    if height == 0 or width == 0:
+        raise ValueError(f"x must have at least one pixel, got shape {tuple(x.shape)}")
+    rows, columns = channel_filter.shape[2:]
+    if rows != columns or rows % 2 == 0:
+        raise ValueError(
+            f"channel_filter must be square with an odd side, got {rows} x {columns} taps"
+        )
+    if channel_filter.shape[:2] != x.shape[:2]:
+        raise ValueError(
+            f"channel_filter must be {(batch, channels, rows, rows)}, got "
+            f"{tuple(channel_filter.shape)} for x {tuple(x.shape)}"
+        )
+    expected = (batch, rows * rows, output_size(height, stride), output_size(width, stride))
+    if spatial_filter.shape != expected:
+        raise ValueError(
+            f"spatial_filter must be {expected}, got {tuple(spatial_filter.shape)} "
+            f"for x {tuple(x.shape)}, {rows} x {rows} taps and stride={stride}"
+        )
+
+
+def _check_positive(**values: int) -> None:
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an int, got {type(value).__name__} {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")

@@ -1,0 +1,1 @@
+"""CPU kernels, compiled by Numba at their first call. Importing this package imports Numba."""

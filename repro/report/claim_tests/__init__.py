@@ -1,0 +1,14 @@
+"""How each claim of the papers is tested, one file for each kind of ground it rests on.
+
+A test maps the evidence of one results tree to the effects the claim consists of. Adding one is
+adding a function to the `TESTS` of a file here.
+"""
+
+from collections.abc import Mapping
+
+from repro.report.claim_tests import ddf_accuracy, ddf_counted, ddf_timed
+from repro.report.evidence import Test
+
+TESTS: Mapping[str, Test] = {**ddf_accuracy.TESTS, **ddf_counted.TESTS, **ddf_timed.TESTS}
+
+__all__ = ["TESTS"]

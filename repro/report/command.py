@@ -1,0 +1,84 @@
+"""`python -m repro report`: the tables, verdicts and figures of one scale as one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from repro import params, paths
+from repro.files import write_text
+from repro.names import require_known
+from repro.notebook.render import render
+from repro.report import claims, html, tables
+from repro.report.cells import ReportTable
+from repro.report.results import MissingResultError, Results
+
+log = logging.getLogger(__name__)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scale", help="which results; the default is params.yaml's scale")
+    parser.add_argument("--out", help="the page; the default is results/<scale>/report.html")
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="leave out the tables whose runs are missing and say so on the page",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    chosen = params.load()
+    scale = require_known("scale", arguments.scale or chosen["scale"], params.SCALES)
+    root = paths.results_dir(scale)
+    target = paths.resolve(arguments.out) if arguments.out else root / "report.html"
+    rows = tables.rows_from_params(chosen)
+    shown, missing = gather(root, rows, allow_missing=arguments.allow_missing)
+    judged = {paper: claims.judge_all(paper, Results(root)) for paper in claims.tested_papers()}
+    figures = sorted([*root.glob("*/figures/*.png"), *root.glob("*/figures/*.svg")])
+    text = html.report(
+        scale,
+        shown,
+        judged,
+        figures=figures,
+        notebooks=executed_notebooks(scale),
+        folder=target.parent,
+        missing=missing,
+    )
+    write_text(target, text)
+    log.info("%s: %d tables, %d figures", target, len(shown), len(figures))
+    return 0
+
+
+def published_results() -> Results | None:
+    """The maintainers' runs, where the checkout holds any."""
+    root = paths.results_dir("published")
+    return Results(root) if root.is_dir() else None
+
+
+def gather(
+    root: Path, rows: Mapping[str, Sequence[str]], *, allow_missing: bool
+) -> tuple[list[ReportTable], list[str]]:
+    """The tables that can be built from the tree at `root`, and why the others cannot.
+
+    Raises:
+        MissingResultError: a run is missing, and `allow_missing` is False.
+    """
+    built: list[ReportTable] = []
+    missing: list[str] = []
+    for table_id in (name for name in tables.specs() if name in rows):
+        try:
+            built.append(tables.build(table_id, Results(root), rows[table_id], published_results()))
+        except MissingResultError as error:
+            if not allow_missing:
+                raise
+            missing.append(f"{table_id}: {error}")
+    return built, missing
+
+
+def executed_notebooks(scale: str) -> list[Path]:
+    """What the pipeline executed at a scale, each as a page beside its notebook."""
+    folder = paths.build_dir() / "executed" / scale
+    found = [path for path in sorted(folder.glob("*.ipynb")) if not path.stem.endswith(".failed")]
+    return [render(path) for path in found]

@@ -1,0 +1,136 @@
+"""From a results tree to the effects claims are judged by; what is missing becomes a reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from repro.papers import Claim, Paper
+from repro.report.cells import Measured
+from repro.report.columns import difference, ratio
+from repro.report.notes import describe_runs
+from repro.report.results import (
+    ABLATION,
+    CLASSIFICATION,
+    MissingResultError,
+    Results,
+    RunFamily,
+    Timing,
+)
+from repro.report.verdicts import Direction, Effect, Within, point
+from repro.stats import mean_interval
+
+Expectation = Direction | Within
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is to judge one claim by."""
+
+    paper: Paper
+    claim: Claim
+    results: Results
+
+    def accuracy_gain(
+        self,
+        name: str,
+        method: str,
+        base: str,
+        *,
+        size: float | None,
+        above: bool = True,
+        family: RunFamily = CLASSIFICATION,
+    ) -> Effect:
+        """Top-1 of `method` minus top-1 of `base`, paired by seed."""
+        expected = Direction(above, point(size))
+        return self._paired(name, method, base, expected, size, family)
+
+    def accuracy_change(self, name: str, method: str, base: str, *, at_most: float) -> Effect:
+        """Top-1 of `method` minus top-1 of `base`, which the claim says is small."""
+        within = Within(-at_most, at_most)
+        printed = self._printed_change(method, base)
+        return self._paired(name, method, base, within, printed, CLASSIFICATION)
+
+    def counted(
+        self,
+        name: str,
+        count: Callable[[Results], float],
+        expected: Expectation,
+        *,
+        paper: float | None = None,
+        basis: str = "counted exactly on the full-size networks",
+    ) -> Effect:
+        """A quantity without chance in it."""
+        try:
+            value = count(self.results)
+        except MissingResultError as error:
+            return Effect(name, expected, paper, reason=str(error))
+        return Effect(name, expected, paper, Measured.counted(value), basis)
+
+    def timed_ratio(
+        self, name: str, op: str, over: str, expected: Direction, *, paper: float, latency: bool
+    ) -> Effect:
+        """Latency or peak memory of one layer of Table 2 over another's."""
+        try:
+            mine, other = self.results.timing(op), self.results.timing(over)
+        except MissingResultError as error:
+            return Effect(name, expected, paper, reason=str(error))
+        return Effect(
+            name, expected, paper, ratio(mine, other, latency=latency), timing_basis(mine)
+        )
+
+    def growth(self, name: str, metric: str, method: str, base: str) -> Effect:
+        """How many times larger `metric` is for an ablation variant: the ratio's geometric mean.
+
+        A seed in which the variant broke down has no figure; where all did, that is the finding.
+        """
+        expected = Direction(above=True, null=1.0)
+        try:
+            run = self.results.run(ABLATION, method)
+            reference = self.results.run(ABLATION, base)
+        except MissingResultError as error:
+            return Effect(name, expected, reason=str(error))
+        mine, other = run.figures(metric), reference.figures(metric)
+        basis = describe_runs(run.details, len(run.seeds))
+        common = sorted(mine.keys() & other.keys())
+        if not mine and other:
+            return Effect(name, expected, None, Measured.counted(math.inf), basis)
+        if not common:
+            return Effect(name, expected, reason=f"{run.path} has no seed that finished in both")
+        logs = mean_interval([math.log(mine[s]) - math.log(other[s]) for s in common])
+        low, high = (None if end is None else math.exp(end) for end in (logs.low, logs.high))
+        return Effect(name, expected, None, Measured(math.exp(logs.mean), low, high, logs.n), basis)
+
+    def _paired(
+        self,
+        name: str,
+        method: str,
+        base: str,
+        expected: Expectation,
+        size: float | None,
+        family: RunFamily,
+    ) -> Effect:
+        try:
+            run, reference = self.results.run(family, method), self.results.run(family, base)
+        except MissingResultError as error:
+            return Effect(name, expected, size, reason=str(error))
+        estimate = difference(run, reference, "top1")
+        if estimate is None:
+            return Effect(name, expected, size, reason=f"no seed of {method} and {base} finished")
+        basis = describe_runs(run.details, estimate.n)
+        return Effect(name, expected, size, Measured.estimated(estimate), basis)
+
+    def _printed_change(self, method: str, base: str) -> float | None:
+        table = self.paper.table(self.claim.rests_on[0])
+        ends = [table.row_of_system(system).values["top1"] for system in (method, base)]
+        mine, other = (end for end in ends if isinstance(end, int | float))
+        return round(mine - other, 6)
+
+
+Test = Callable[[Evidence], list[Effect]]
+
+
+def timing_basis(timing: Timing) -> str:
+    """Where a layer was timed, and on what."""
+    return f"{timing.device}, input {timing.shape}, {timing.dtype}"

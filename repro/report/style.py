@@ -1,0 +1,98 @@
+"""How every figure of this project looks: one colour and one marker a method, in all of them.
+
+Colours are Okabe and Ito's, told apart with any colour vision; the marker says the same once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+
+BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#e69f00", "#56b4e9", "#009e73"
+BLUE, VERMILION, PURPLE, YELLOW = "#0072b2", "#d55e00", "#cc79a7", "#c9b800"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a method is drawn with, and what it is called in a legend."""
+
+    colour: str
+    marker: str
+    label: str
+
+
+# Grey and black are what a method is compared with; blue circles are DDF as the paper proposes it.
+_LOOKS: Mapping[str, Look] = {
+    "resnet18": Look(GREY, "v", "ResNet-18"),
+    "resnet50": Look(GREY, "s", "ResNet-50"),
+    "resnet101": Look(GREY, "D", "ResNet-101"),
+    "conv": Look(GREY, "s", "Conv"),
+    "dwconv": Look(ORANGE, "^", "DwConv"),
+    "dyfilter": Look(PURPLE, "D", "DyFilter"),
+    "pac": Look(GREEN, "v", "PAC"),
+    "ddf": Look(BLUE, "o", "DDF"),
+    "ddf_unfold": Look(SKY, "X", "DDF, unfolded"),
+    "ddf_resnet18": Look(BLUE, "v", "DDF-ResNet18"),
+    "ddf_resnet50": Look(BLUE, "o", "DDF-ResNet50"),
+    "ddf_resnet101": Look(BLUE, "D", "DDF-ResNet101"),
+    "ddf_spatial_only": Look(ORANGE, "^", "spatial only"),
+    "ddf_channel_only": Look(GREEN, "v", "channel only"),
+    "ddf_batch_norm": Look(VERMILION, "s", "batch norm"),
+    "ddf_sigmoid": Look(PURPLE, "D", "sigmoid"),
+    "ddf_resnet50_sigma_0p3": Look(SKY, "P", "σ = 0.3"),
+    "ddf_resnet50_sigma_0p4": Look(YELLOW, "X", "σ = 0.4"),
+    "ddf_add_resnet50": Look(ORANGE, "P", "add"),
+    "ddf_no_norm": Look(BLACK, "x", "no norm"),
+    "ddf_kernel_5": Look(GREEN, "p", "k = 5"),
+    "ddf_heads_2": Look(PURPLE, "h", "two heads"),
+}
+
+# Text sizes suit a figure seven inches wide, read at the width of a page.
+_RC: dict[Any, Any] = {  # matplotlib types the keys as literals
+    "figure.figsize": (7.0, 3.8),
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "savefig.bbox": "tight",
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6,
+    "image.cmap": "viridis",
+    "svg.hashsalt": "repro",  # otherwise the ids in an SVG are random
+}
+
+
+def look(method: str) -> Look:
+    """Colour, marker and label of a method; one outside the papers gets grey and its own name."""
+    return _LOOKS.get(method, Look(GREY, "*", method.replace("_", " ")))
+
+
+def known_methods() -> tuple[str, ...]:
+    """Methods with a look of their own."""
+    return tuple(_LOOKS)
+
+
+def use() -> None:
+    """Set the style for the whole process; notebooks call it once."""
+    mpl.rcParams.update(_RC)
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """The style inside a `with` block; the library leaves the caller's settings alone."""
+    with mpl.rc_context(_RC):
+        yield

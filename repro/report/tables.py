@@ -1,0 +1,232 @@
+"""Every table of the report, declared by its columns, and how one is built and written.
+
+A new table is an entry of `specs()`: the printed table of the fact sheet, the kinds of its columns,
+where its runs lie and which rows are the bases of the differences. Its rows are named in
+params.yaml under `tables:`, and exactly those runs are read.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from repro.files import write_text
+from repro.names import require_known
+from repro.papers import Column, Row, Table, Value, load
+from repro.report import notes, render
+from repro.report.cells import Cell, Measured, ReportTable, TableRow
+from repro.report.columns import (
+    FLOPS,
+    PARAMS,
+    ColumnKind,
+    Difference,
+    Largest,
+    Metric,
+    Ratio,
+    Seeds,
+    Setting,
+    Setup,
+    Timed,
+)
+from repro.report.complexity import Counted, Formula, Slope
+from repro.report.results import (
+    ABLATION,
+    CLASSIFICATION,
+    MissingResultError,
+    Results,
+    RunFamily,
+)
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table: where its figures come from and how they stand side by side."""
+
+    paper: str
+    table: Table
+    kinds: tuple[ColumnKind, ...]
+    family: RunFamily | None = None
+    bases: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """`<paper>_<table id>`, the name of its files and its key in params.yaml."""
+        return f"{self.paper}_{self.table.id}"
+
+    @property
+    def title(self) -> str:
+        """What the table is called in running text: "DDF, Table 3(a)"."""
+        number = self.table.number
+        return f"{self.paper.upper()}, {f'Table {number}' if number else self.table.id}"
+
+
+@functools.cache
+def specs() -> Mapping[str, TableSpec]:
+    """Every table that can be built, by id."""
+    table = load("ddf").table
+    accuracy = (Metric("top1"), Difference("top1"), Metric("top5"), Difference("top5"))
+    trained = (PARAMS, FLOPS, *accuracy, Seeds("top1"))
+    marks = (Setting("spatial"), Setting("channel"))
+    declared = (
+        TableSpec("ddf", table("table1"), _TABLE_1),
+        TableSpec("ddf", table("table2"), _TABLE_2),
+        TableSpec("ddf", table("table3a"), (*marks, *trained), CLASSIFICATION, ("base_model",)),
+        TableSpec("ddf", table("table3b"), trained, CLASSIFICATION, ("ddf_filter_norm",)),
+        TableSpec("ddf", table("table3c"), trained, CLASSIFICATION, ("ddf_sigma_0p2",)),
+        TableSpec("ddf", _ablation(), _ABLATION, ABLATION, ("ddf_resnet50",)),
+    )
+    return {spec.id: spec for spec in declared}
+
+
+_TABLE_1 = (
+    Formula("params"),
+    Counted("params", "Weights of the layer", lambda count: count.params),
+    Formula("time"),
+    Counted("time", "MACs of the layer", lambda count: count.macs, "M", 1e6, evaluated=False),
+    Slope("time", "Growth of time with c", "channels"),
+    Slope("time", "Growth of time with n", "pixels"),
+    Formula("space"),
+    Counted("space", "Generated filter values", lambda count: count.filter_values, "k", 1e3),
+)
+
+_TABLE_2 = (
+    Timed("latency_ms", "ms", latency=True),
+    Ratio("latency_ms", "conv", latency=True),
+    Ratio("latency_ms", "ddf", latency=True),
+    Timed("memory_m", "MiB", latency=False),
+    Ratio("memory_m", "conv", latency=False),
+    Ratio("memory_m", "ddf", latency=False),
+)
+
+_ABLATION = (
+    Metric("top1"),
+    Difference("top1"),
+    Largest("max_grad_norm", "Largest gradient norm"),
+    Seeds("top1"),
+)
+
+
+def _ablation() -> Table:
+    """Variants that no table of the paper prints; two of them are in the authors' model zoo."""
+    zoo = load("ddf").table("repo_model_zoo")
+    variants = {
+        "ddf_resnet50": "DDF as in the paper (mul, filter norm, k = 3, one head)",
+        "ddf_add_resnet50": "the two filters added, not multiplied",
+        "ddf_no_norm": "no normalisation of the generated filters",
+        "ddf_kernel_5": "k = 5",
+        "ddf_heads_2": "two heads",
+    }
+    known = {row.system: row for row in zoo.rows}
+    rows = []
+    for system, name in variants.items():
+        printed: Value = known[system].values["top1"] if system in known else None
+        rows.append(Row(system, name, system, zoo.source or "", None, {"top1": printed}))
+    return replace(
+        zoo,
+        id="ablation",
+        caption="Variants of DDF that no table of the paper compares; the paper's side is the "
+        "model zoo of the authors' repository.",
+        columns=(Column("top1", "Top-1", "percent", "higher", "metric"),),
+        rows=tuple(rows),
+        dataset="ImageNet-1k validation",
+    )
+
+
+def rows_from_params(params: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The tables to build and the rows of each, from params.yaml's `tables:`.
+
+    Raises:
+        UnknownNameError: a table or row that does not exist, with the nearest names.
+        ValueError: `tables` is missing, or does not map table ids to lists of row ids.
+    """
+    chosen = params.get("tables")
+    if not isinstance(chosen, dict):
+        raise ValueError(f"params.yaml must map table ids to row ids under tables, got {chosen!r}")
+    for table_id, rows in chosen.items():
+        spec = specs()[require_known("table of params.yaml", table_id, specs())]
+        if not isinstance(rows, list) or not rows:
+            raise ValueError(f"tables.{table_id} must be a list of row ids, got {rows!r}")
+        for row in rows:
+            require_known(f"row of {table_id}", row, [known.id for known in spec.table.rows])
+    return {table_id: tuple(rows) for table_id, rows in chosen.items()}
+
+
+def build(
+    table_id: str,
+    results: Results,
+    rows: Iterable[str] | None = None,
+    published: Results | None = None,
+) -> ReportTable:
+    """Regenerate one table.
+
+    Args:
+        table_id: `<paper>_<table id>`, such as "ddf_table3a".
+        results: the tree of our runs.
+        rows: ids of the rows, in any order; None takes all.
+        published: the runs shipped with the project; shown beside ours where they have the row.
+    Raises:
+        UnknownNameError: no such table or row.
+        MissingResultError: a run is missing; the message names the command that makes it.
+    """
+    spec = specs()[require_known("table", table_id, specs())]
+    chosen = _rows(spec, rows)
+    setup = Setup(spec.table, results, spec.family, spec.bases)
+    beside = replace(setup, results=published) if published else None
+    bases = {setup.base_of(row).id for row in chosen} if spec.bases else set()
+    return ReportTable(
+        id=spec.id,
+        title=spec.title,
+        caption=spec.table.caption,
+        columns=tuple(kind.column(spec.table) for kind in spec.kinds),
+        rows=tuple(
+            TableRow(
+                row.id,
+                row.name,
+                row.system,
+                tuple(_cell(kind, row, setup, beside) for kind in spec.kinds),
+                base=row.id in bases,
+            )
+            for row in chosen
+        ),
+        notes=notes.below(spec.kinds, chosen, setup, beside),
+    )
+
+
+def build_all(
+    results: Results, chosen: Mapping[str, Sequence[str]], published: Results | None = None
+) -> list[ReportTable]:
+    """Regenerate the tables of `chosen` (see `rows_from_params`), in the order of `specs()`."""
+    return [build(name, results, chosen[name], published) for name in specs() if name in chosen]
+
+
+def write(table: ReportTable, folder: Path) -> list[Path]:
+    """Write `<folder>/<table id>.csv`, `.md` and `.html`; the bytes depend on the content alone."""
+    written = {
+        ".csv": render.to_csv(table),
+        ".md": render.to_markdown(table),
+        ".html": render.to_page(table),
+    }
+    paths = [folder / f"{table.id}{suffix}" for suffix in written]
+    for path, text in zip(paths, written.values(), strict=True):
+        write_text(path, text)
+    return paths
+
+
+def _rows(spec: TableSpec, rows: Iterable[str] | None) -> tuple[Row, ...]:
+    if rows is None:
+        return spec.table.rows
+    wanted = {spec.table.row(row).id for row in rows}
+    return tuple(row for row in spec.table.rows if row.id in wanted)
+
+
+def _cell(kind: ColumnKind, row: Row, setup: Setup, beside: Setup | None) -> Cell:
+    published: Measured | None = None
+    if beside is not None and kind.from_runs:
+        try:
+            published = kind.measure(row, beside)
+        except MissingResultError:
+            published = None  # the maintainers did not run this row
+    return Cell(kind.paper(row, setup), published, kind.measure(row, setup))

@@ -1,0 +1,1 @@
+"""The parts of `repro.train`: configuration, schedules, checkpoints, progress, guards, runs."""

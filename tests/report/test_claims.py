@@ -1,0 +1,131 @@
+"""Claims are judged from a results tree; without the runs they say what is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+import trees
+
+from repro.papers import load
+from repro.report import claims
+from repro.report.claim_tests import TESTS
+from repro.report.results import Results
+from repro.report.verdicts import Verdict
+
+
+def verdicts(root) -> dict[str, Verdict]:
+    return {j.claim.id: j.verdict for j in claims.judge_all("ddf", Results(root))}
+
+
+def judged(root, claim: str):
+    return next(j for j in claims.judge_all("ddf", Results(root)) if j.claim.id == claim)
+
+
+def test_every_claim_has_a_verdict_and_every_test_a_claim(tmp_path):
+    paper = load("ddf")
+    assert [j.claim for j in claims.judge_all("ddf", Results(tmp_path))] == list(paper.claims)
+    assert {address.split(".")[1] for address in TESTS} <= {claim.id for claim in paper.claims}
+
+
+def test_an_empty_tree_tests_nothing_and_says_why(tmp_path):
+    for judgement in claims.judge_all("ddf", Results(tmp_path)):
+        assert judgement.verdict is Verdict.NOT_TESTED
+        assert judgement.why
+
+
+def test_the_verdicts_of_a_whole_tree(tmp_path):
+    found = verdicts(trees.whole(tmp_path))
+    expected = {
+        "c01": Verdict.REPRODUCED,
+        "c03": Verdict.REPRODUCED,
+        "c04": Verdict.REPRODUCED,
+        "c06": Verdict.REPRODUCED,
+        "c07": Verdict.REPRODUCED,
+        "c08": Verdict.INCONCLUSIVE,  # over channel only: the interval spans zero
+        "c09": Verdict.INCONCLUSIVE,  # over sigmoid: spans zero
+        "c10": Verdict.INCONCLUSIVE,  # the interval at sigma 0.4 is wider than the bound
+        "c11": Verdict.REPRODUCED,
+        "c15": Verdict.REPRODUCED,
+        "c16": Verdict.REPRODUCED,
+        "c17": Verdict.REPRODUCED,
+        "c18": Verdict.DIRECTION_ONLY,  # PAC is slower by more than the paper has it
+        "c19": Verdict.DIRECTION_ONLY,
+        "c20": Verdict.DIRECTION_ONLY,
+        "c21": Verdict.REPRODUCED,
+        "c22": Verdict.REPRODUCED,
+        "c23": Verdict.REPRODUCED,
+        "c24": Verdict.REPRODUCED,
+        "c34": Verdict.REPRODUCED,
+    }
+    assert {claim: found[claim] for claim in expected} == expected
+    assert {found[claim] for claim in found if claim not in expected} == {Verdict.NOT_TESTED}
+
+
+def test_the_opposite_sign_is_not_reproduced(tmp_path):
+    trees.whole(tmp_path)
+    trees.write_run(tmp_path, "ddf_spatial_only", [74.0, 75.1, 73.7])
+    assert verdicts(tmp_path)["c06"] is Verdict.NOT_REPRODUCED
+
+
+def test_one_seed_decides_nothing(tmp_path):
+    trees.whole(tmp_path)
+    for method, top1 in trees.TOP1.items():
+        trees.write_run(tmp_path, method, top1[:1])
+    assert verdicts(tmp_path)["c01"] is Verdict.INCONCLUSIVE
+
+
+def test_where_every_run_without_norm_breaks_down_the_claim_holds(tmp_path, monkeypatch):
+    gone = {"top1": [None, None, None], "max_grad_norm": [None, None, None]}
+    monkeypatch.setitem(trees.VARIANTS, "ddf_no_norm", gone)
+    assert verdicts(trees.whole(tmp_path))["c24"] is Verdict.REPRODUCED
+
+
+def test_an_operator_off_its_budget_is_not_reproduced(tmp_path):
+    trees.whole(tmp_path)
+    path = tmp_path / "ddf_operator" / "checks.json"
+    path.write_text(path.read_text().replace("2e-15", "2e-3"))
+    assert verdicts(tmp_path)["c22"] is Verdict.NOT_REPRODUCED
+
+
+def test_a_layer_that_stores_the_combined_filters_is_found_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(trees.TIMINGS, "ddf", (46.0, 45.0, 48.0, 1400.0))
+    assert verdicts(trees.whole(tmp_path))["c23"] is Verdict.NOT_REPRODUCED
+
+
+def test_a_verdict_says_what_it_rests_on(tmp_path):
+    trees.whole(tmp_path)
+    assert "patches at 32×32" in judged(tmp_path, "c06").effects[0].basis
+    assert "Some CPU, input 2x256x200x300" in judged(tmp_path, "c19").effects[0].basis
+
+
+@pytest.mark.parametrize(
+    ("claim", "why"),
+    [
+        ("c05", "Table 4 .* not part of this version"),
+        ("c25", "detection .* not part of this version"),
+        ("c33", "recipe .* not published"),
+    ],
+)
+def test_an_untested_claim_says_what_it_needs(tmp_path, claim, why):
+    assert re.search(why, judged(tmp_path, claim).why)
+
+
+def test_the_csv_has_a_line_an_effect(tmp_path):
+    found = claims.judge_all("ddf", Results(trees.whole(tmp_path)))
+    rows = list(csv.DictReader(io.StringIO(claims.to_csv(found))))
+    assert len(rows) == sum(max(len(judgement.effects), 1) for judgement in found)
+    both = [row for row in rows if row["claim"] == "c08"]
+    assert [row["effect_verdict"] for row in both] == ["inconclusive", "reproduced"]
+    assert {row["runs"] for row in both} == {"3"}
+
+
+def test_the_markdown_has_a_line_a_claim(tmp_path):
+    found = claims.judge_all("ddf", Results(trees.whole(tmp_path)))
+    text = claims.to_markdown(found)
+    assert text.count("\n") == len(found) + 2
+    assert (
+        "| **reproduced** | top-1, DDF − base: 1.93 [1.55, 2.31] (1.9) | patches at 32×32" in text
+    )
