@@ -11,7 +11,7 @@ export UV_COMPILE_BYTECODE := 1
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock repro test lint lab report clean
+.PHONY: help env pull lock repro test lint lab report clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,19 +26,21 @@ env: .venv/.ready ## build .venv from requirements.lock (about a minute)
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+pull: env ## check out the bundled images (data/) from datastore/
+	@test -e .git || dvc config --local core.no_scm true  # an unpacked archive
+	dvc pull --quiet data.dvc
+
 lock: env ## resolve pyproject.toml anew into requirements.lock
 	.venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		--python-version 3.11 --all-extras pyproject.toml --constraint requirements.pins --output-file requirements.lock
 
-repro: env ## regenerate every table and the report; SCALE=smoke|tour|real|paper changes the size
+repro: pull ## regenerate every table and the report; SCALE=smoke|tour|real|paper changes the size
 ifdef SCALE
 	python -m repro scale $(SCALE)
 endif
-	@test -e .git || dvc config --local core.no_scm true  # an unpacked archive
-	dvc pull --quiet data.dvc
 	dvc repro
 
-test: env lint ## environment, lint, every test
+test: pull lint ## environment, lint, every test
 	pytest
 
 lint: env ## ruff and mypy
@@ -46,7 +48,7 @@ lint: env ## ruff and mypy
 	ruff format --check
 	mypy
 
-lab: env ## open the notebooks
+lab: pull ## open the notebooks
 	jupyter lab notebooks
 
 report: env ## write the report page again from the tables there are
