@@ -220,4 +220,14 @@ def _write_whole(path: Path, content: bytes) -> None:
             file.write(content)
         os.replace(name, path)
     except OSError as error:
-        log.warning("kernel cache: %s; kernels are compiled in every process", error)
+        _warn_of_folder(path.parent, str(error))
+
+
+@lru_cache
+def _warn_of_folder(folder: Path, error: str) -> None:
+    """Once per folder and error."""
+    log.warning(
+        "kernel cache: cannot write to %s (%s); kernels are compiled in every process",
+        folder,
+        error,
+    )

@@ -50,29 +50,29 @@ def prepare(step: Step, names: Sequence[str], device: torch.device) -> Launch:
     )
 
 
-def launch(launches: Sequence[Launch], tensors: Sequence[Tensor], device: torch.device) -> None:
+def launch(launches: Sequence[Launch], addresses: Sequence[int], device: torch.device) -> None:
     """Run prepared steps in order on the device's current stream; returns before they finish."""
     if torch.cuda.current_device() != device.index:
         with torch.cuda.device(device):
-            return launch(launches, tensors, device)
+            return launch(launches, addresses, device)
     start = _cuda_core().launch
     stream = _stream(torch.cuda.current_stream(device).cuda_stream)
-    pointers = [np.uint64(tensor.data_ptr()) for tensor in tensors]
     for one in launches:
-        start(stream, one.config, one.kernel, *(pointers[i] for i in one.pointers), *one.sizes)
+        start(stream, one.config, one.kernel, *[addresses[i] for i in one.pointers], *one.sizes)
 
 
-def check_tensors(tensors: dict[str, Tensor], dtype: torch.dtype) -> torch.device:
+def check_tensors(names: Sequence[str], tensors: Sequence[Tensor], like: Tensor) -> torch.device:
     """The one device of all tensors.
 
     Raises:
-        ValueError: a tensor is on another device, of another dtype, or not contiguous.
+        ValueError: a tensor is not on the CUDA device or of the dtype of `like`, or not contiguous.
     """
-    device = next(iter(tensors.values())).device
-    for name, tensor in tensors.items():
-        if tensor.device != device or device.type != "cuda":
+    device, dtype, index = like.device, like.dtype, like.get_device()
+    for name, tensor in zip(names, tensors, strict=False):
+        # Numbers and identities: comparing devices and dtypes of four tensors takes 4 us.
+        if tensor.get_device() != index or not tensor.is_cuda:
             raise ValueError(f"{name} must be on one CUDA device, got {tensor.device} and {device}")
-        if tensor.dtype != dtype:
+        if tensor.dtype is not dtype:
             raise ValueError(f"{name} must be {dtype}, got {tensor.dtype}")
         if not tensor.is_contiguous():
             raise ValueError(f"{name} must be contiguous, got strides {tensor.stride()}")

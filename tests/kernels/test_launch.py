@@ -26,8 +26,9 @@ CALL = Call((2, 8, 16, 16), 3, "mul", "float32", 1, 1, True)
     ],
 )
 def test_tensors_must_be_on_a_cuda_device(change, message):
+    x = torch.ones(1, **change)
     with pytest.raises(ValueError, match=message):
-        launch.check_tensors({"x": torch.ones(1, **change)}, torch.float32)
+        launch.check_tensors(["x"], [x], x)
 
 
 def test_a_grid_that_no_gpu_takes_is_refused():
@@ -95,7 +96,7 @@ def test_launches_name_the_tensors_and_carry_the_sizes(monkeypatch):
         ready = launch.prepare(step, host.FORWARD_TENSORS, device)
         tensors = DDFCase((2, 8, 16, 16)).make(torch.float32)
         tensors.append(torch.empty_like(tensors[0]))
-        launch.launch([ready], tensors, device)
+        launch.launch([ready], [tensor.data_ptr() for tensor in tensors], device)
     finally:
         launch._config.cache_clear()
         launch._stream.cache_clear()

@@ -100,9 +100,8 @@ def run(case, args, grad_out, form, backward_form):
     values = [torch.from_numpy(memory[name]) for name in results]
     if dtype == torch.bfloat16:
         values = [value.view(dtype) for value in values]
-    return [
-        value.view(result.shape) for value, result in zip(values, results.values(), strict=True)
-    ]
+    shapes = [result.shape for result in results.values()]
+    return [value.view(shape) for value, shape in zip(values, shapes, strict=True)]
 
 
 def expect(case, args):
