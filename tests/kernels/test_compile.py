@@ -37,12 +37,12 @@ REGISTERS = {
     ("forward", "vector"): {1: 80, 3: 80, 5: 168},
     ("backward_x_channel", "vector"): {1: 80, 3: 128, 5: 255},
     ("backward_spatial", "vector"): {1: 80, 3: 96, 5: 255},
-    ("forward", "row"): {1: 80, 3: 128, 5: 128, 7: 255},
-    ("backward_x", "row"): {1: 80, 3: 128, 5: 128, 7: 255},
+    ("forward", "row"): {1: 96, 3: 128, 5: 168, 7: 255},
+    ("backward_x", "row"): {1: 96, 3: 128, 5: 168, 7: 255},
     ("backward_channel", "row"): {1: 80, 3: 128, 5: 168, 7: 255},
     ("backward_spatial", "row"): {1: 80, 3: 80, 5: 128, 7: 168},
     ("backward_channel_sum", "row"): {3: 80},
-    **{(kernel, "general"): {3: 80, 7: 160} for kernel in resources.ALL},
+    **{(kernel, "general"): {3: 80, 7: 255} for kernel in resources.ALL},
 }
 
 
