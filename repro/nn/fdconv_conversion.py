@@ -62,6 +62,8 @@ def to_plain(layer: FDConv | FDLinear) -> nn.Conv2d | nn.Linear:
     Raises:
         TypeError: `layer` is neither an FDConv nor an FDLinear.
     """
+    if not isinstance(layer, FDConv | FDLinear):
+        raise TypeError(f"to_plain takes FDConv or FDLinear, got {type(layer).__name__}")
     weight = layer.static_weight().detach()
     settings: dict[str, Any] = {
         "bias": layer.bias is not None,
@@ -72,10 +74,8 @@ def to_plain(layer: FDConv | FDLinear) -> nn.Conv2d | nn.Linear:
     if isinstance(layer, FDConv):
         settings |= {name: getattr(layer, name) for name in CONV_SETTINGS}
         plain = nn.Conv2d(**settings)
-    elif isinstance(layer, FDLinear):
-        plain = nn.Linear(layer.in_features, layer.out_features, **settings)
     else:
-        raise TypeError(f"to_plain takes FDConv or FDLinear, got {type(layer).__name__}")
+        plain = nn.Linear(layer.in_features, layer.out_features, **settings)
     plain.weight.data.copy_(weight.reshape(plain.weight.shape))
     if plain.bias is not None and layer.bias is not None:
         plain.bias.data.copy_(layer.bias)

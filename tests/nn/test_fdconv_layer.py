@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from fdconv_start import neutral
 from torch import nn
 
 from repro.names import UnknownNameError
@@ -29,15 +30,6 @@ def stir(layer: nn.Module) -> nn.Module:
         for parameter in layer.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.add_(0.3 * noise.to(parameter))
-    return layer
-
-
-def neutral(layer: nn.Module) -> nn.Module:
-    """Set what starts nearly at zero to zero: attention and factors are then at their start."""
-    heads = [m for name, m in layer.named_modules() if name.endswith(("_head", "maps"))]
-    with torch.no_grad():
-        for tensor in (layer.local_modulation.filter, *(head.weight for head in heads)):
-            tensor.zero_()
     return layer
 
 
