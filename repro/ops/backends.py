@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from importlib.util import find_spec
 
 import torch
@@ -59,24 +60,32 @@ def why_not(backend: str, x: Tensor) -> str | None:
     return None
 
 
-def choose(op: str, backend: str | None, x: Tensor) -> str:
+def choose(op: str, backend: str | None, x: Tensor, kernels: Container[str] = BACKENDS) -> str:
     """The backend for a call: the one asked for, or the kernels of the device of `x`.
 
     Without a request, the reference stands in where there are no kernels; a warning says so, and
     why, once.
 
+    Args:
+        kernels: the backends that this operator has an implementation for.
     Raises:
         ValueError: the backend that was asked for cannot take the call; the message says why.
     """
+
+    def reason_against(name: str) -> str | None:
+        if name in BACKENDS and name not in kernels:
+            return f'it has no kernel for "{name}" yet'
+        return why_not(name, x)
+
     if backend is not None:
-        reason = why_not(backend, x)
+        reason = reason_against(backend)
         if reason is not None:
             raise ValueError(f'{op}: backend="{backend}" cannot take this call: {reason}')
         return backend
-    kernels = "cuda" if x.device.type == "cuda" else "cpu"
-    reason = why_not(kernels, x)
+    fastest = "cuda" if x.device.type == "cuda" else "cpu"
+    reason = reason_against(fastest)
     if reason is None:
-        return kernels
+        return fastest
     message = f"{op} runs its reference, which is slow: no kernel takes the call, since {reason}"
     if not torch.compiler.is_compiling() and message not in _said:
         _said.add(message)
