@@ -60,6 +60,8 @@ def _fdconv(body: str = "resnet50", **options: Any) -> System:
     return System(body, "fdconv", "residual_blocks", options)
 
 
+_NO_KSM: dict[str, Any] = {"use_ksm_global": False, "use_ksm_local": False}
+
 SYSTEMS: dict[str, System] = {
     # bases
     "resnet18": System("resnet18"),
@@ -88,4 +90,13 @@ SYSTEMS: dict[str, System] = {
     "fdconv_resnet18": _fdconv("resnet18"),
     "fdconv_resnet50": _fdconv(),
     "fdconv_resnet101": _fdconv("resnet101"),
+    # in no table: our own ablation (31_ablate_fdconv). One group is no frequency attention at all.
+    "fdconv_fdw": _fdconv(**_NO_KSM, use_fbm=False),
+    "fdconv_ksm": _fdconv(kernel_num=1, use_fbm=False),
+    "fdconv_fbm": _fdconv(kernel_num=1, **_NO_KSM),
+    "fdconv_no_fbm": _fdconv(use_fbm=False),
+    "fdconv_fbm_paper": _fdconv(fbm_form="paper"),
+    "fdconv_kernel_num_1": _fdconv(kernel_num=1),
+    "fdconv_kernel_num_4": _fdconv(kernel_num=4),
+    "fdconv_kernel_num_16": _fdconv(kernel_num=16),
 }

@@ -132,7 +132,8 @@ class FDConv(FourierWeight):
             return self._convolve(x, self.weight[None])
         if x.shape[0] == 0:
             return self._convolve(x, self.static_weight()[None])
-        weights = self.weights(x.mean((2, 3)))  # (N, C_out, C_in/groups, K_h, K_w)
+        # One for all samples, or one for each: (1 or N, C_out, C_in/groups, K_h, K_w).
+        weights = self.static_weight()[None] if self.is_static else self.weights(x.mean((2, 3)))
         if self.band_modulation is None:
             return self._convolve(x, weights)
         if self.band_modulation.form == "code":
@@ -210,7 +211,7 @@ class FDLinear(FourierWeight):
         if x.dim() < 2 or x.shape[-1] != self.in_features:
             raise ValueError(f"expected (N, ..., {self.in_features}), got {tuple(x.shape)}")
         tokens = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), self.in_features)
-        if self.is_plain or tokens.numel() == 0:
+        if self.is_static or tokens.numel() == 0:
             return F.linear(x, self.static_weight()[..., 0, 0], self.bias)
         weights = self.weights(tokens.mean(1))[..., 0, 0]  # (N, C_out, C_in)
         out = torch.bmm(tokens, weights.to(tokens.dtype).transpose(1, 2))

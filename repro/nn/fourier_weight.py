@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repro.nn.kernel_spatial_modulation import GlobalModulation, LocalModulation
+from repro.nn.kernel_spatial_modulation import GlobalFactors, GlobalModulation, LocalModulation
 from repro.ops.fourier_disjoint_weight import fourier_disjoint_weight, weight_from_basis
 from repro.ops.frequency_groups import frequency_groups, frequency_order, half_columns
 from repro.ops.reference.fourier_disjoint_weight import (
@@ -38,7 +38,8 @@ class FourierWeight(nn.Module):
         param_reduction: share of the frequencies that is learnt, the lowest; the others are zero.
         min_channels: with fewer input or output channels there is no spectrum: `weight` is learnt
             as in a plain layer. 1 never falls back.
-        use_ksm_global: False leaves only the attention over groups of the global branch.
+        use_ksm_global: False leaves only the attention over groups of the global branch, and
+            nothing of it where there is a single group.
         use_ksm_local: False leaves the local branch out.
         temperature: of the global branch's factors; None for kernel_temperature.
         kernel_temperature: of the attention.
@@ -101,17 +102,21 @@ class FourierWeight(nn.Module):
         self.kept_cells: Tensor | None
         self.register_buffer("kept_cells", self._kept_cells(), persistent=False)
         taps = K_h * K_w
-        self.global_modulation = GlobalModulation(
-            inputs,
-            C_out,
-            taps,
-            kernel_num * param_ratio,
-            temperature=kernel_temperature if temperature is None else temperature,
-            kernel_temperature=kernel_temperature,
-            only_kernel=not use_ksm_global,
-            use_filter=not groups == inputs == C_out,
-            activation=activation,
-            **ksm,
+        self.global_modulation = (
+            GlobalModulation(
+                inputs,
+                C_out,
+                taps,
+                kernel_num * param_ratio,
+                temperature=kernel_temperature if temperature is None else temperature,
+                kernel_temperature=kernel_temperature,
+                only_kernel=not use_ksm_global,
+                use_filter=not groups == inputs == C_out,
+                activation=activation,
+                **ksm,
+            )
+            if use_ksm_global or kernel_num * param_ratio > 1
+            else None
         )
         self.local_modulation = (
             LocalModulation(inputs, C_out * taps, activation=activation) if use_ksm_local else None
@@ -138,6 +143,11 @@ class FourierWeight(nn.Module):
             return spectrum
         return spectrum.flatten(1, 2).index_select(1, self.kept_cells)
 
+    @property
+    def is_static(self) -> bool:
+        """Whether all samples share one weight: nothing is predicted for any of them."""
+        return self.is_plain or (self.global_modulation is None and self.local_modulation is None)
+
     def static_weight(self) -> Tensor:
         """(C_out, C_in / groups, K_h, K_w): the weight at the start of attention and factors."""
         if self.is_plain:
@@ -161,7 +171,10 @@ class FourierWeight(nn.Module):
         Returns:
             (N, C_out, C_in / groups, K_h, K_w)
         """
-        factors = self.global_modulation(pooled)
+        if self.global_modulation is None:
+            factors = GlobalFactors(pooled.new_ones(pooled.shape[0], 1), None, None, None)
+        else:
+            factors = self.global_modulation(pooled)
         local = (None, None) if self.local_modulation is None else self.local_modulation(pooled)
         modulation = Modulation(factors.channel, factors.filter, factors.spatial, *local)
         count = self.kernel_num * self.param_ratio
@@ -174,7 +187,7 @@ class FourierWeight(nn.Module):
         return fourier_disjoint_weight(
             self.spectrum(),
             self.group_map,
-            attention.unflatten(1, (self.param_ratio, self.kernel_num)),
+            torch.unflatten(attention, 1, (self.param_ratio, self.kernel_num)),
             self.weight_shape,
             modulation,
             groups=self.groups,

@@ -11,8 +11,8 @@ from repro.report.cells import Measured
 from repro.report.columns import difference, ratio
 from repro.report.notes import describe_runs
 from repro.report.results import (
-    ABLATION,
     CLASSIFICATION,
+    DDF_ABLATION,
     MissingResultError,
     Results,
     RunFamily,
@@ -87,8 +87,8 @@ class Evidence:
         """
         expected = Direction(above=True, null=1.0)
         try:
-            run = self.results.run(ABLATION, method)
-            reference = self.results.run(ABLATION, base)
+            run = self.results.run(DDF_ABLATION, method)
+            reference = self.results.run(DDF_ABLATION, base)
         except MissingResultError as error:
             return Effect(name, expected, reason=str(error))
         mine, other = run.figures(metric), reference.figures(metric)

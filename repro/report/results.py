@@ -40,12 +40,20 @@ class RunFamily:
 
 
 CLASSIFICATION = RunFamily("classification", "train_classification")
-ABLATION = RunFamily("ablate_ddf", "ablate_ddf", together=True)
+DDF_ABLATION = RunFamily("ablate_ddf", "ablate_ddf", together=True)
+FDCONV_ABLATION = RunFamily("ablate_fdconv", "ablate_fdconv", together=True)
 
 _COSTS, _OPERATOR, _BENCHMARK = "costs", "ddf_operator", "benchmark_kernels"
 
 # The stages of dvc.yaml that error messages send the reader to.
-STAGES = (CLASSIFICATION.stage, ABLATION.stage, _COSTS, _OPERATOR, _BENCHMARK)
+STAGES = (
+    CLASSIFICATION.stage,
+    DDF_ABLATION.stage,
+    FDCONV_ABLATION.stage,
+    _COSTS,
+    _OPERATOR,
+    _BENCHMARK,
+)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ class Look:
     label: str
 
 
-# Grey and black are what a method is compared with; blue circles are DDF as the paper proposes it.
+# Grey and black are what a method is compared with; a blue circle is DDF as the paper proposes it,
+# a vermilion one FDConv.
 _LOOKS: Mapping[str, Look] = {
     "resnet18": Look(GREY, "v", "ResNet-18"),
     "resnet50": Look(GREY, "s", "ResNet-50"),
@@ -49,6 +50,17 @@ _LOOKS: Mapping[str, Look] = {
     "ddf_no_norm": Look(BLACK, "x", "no norm"),
     "ddf_kernel_5": Look(GREEN, "p", "k = 5"),
     "ddf_heads_2": Look(PURPLE, "h", "two heads"),
+    "fdconv_resnet18": Look(VERMILION, "v", "FDConv-ResNet18"),
+    "fdconv_resnet50": Look(VERMILION, "o", "FDConv-ResNet50"),
+    "fdconv_resnet101": Look(VERMILION, "D", "FDConv-ResNet101"),
+    "fdconv_fdw": Look(ORANGE, "^", "FDW only"),
+    "fdconv_ksm": Look(GREEN, "v", "KSM only"),
+    "fdconv_fbm": Look(PURPLE, "D", "FBM only"),
+    "fdconv_no_fbm": Look(BLUE, "P", "FDW and KSM"),
+    "fdconv_fbm_paper": Look(SKY, "X", "FBM on the output"),
+    "fdconv_kernel_num_1": Look(BLACK, "x", "1 group"),
+    "fdconv_kernel_num_4": Look(YELLOW, "p", "4 groups"),
+    "fdconv_kernel_num_16": Look(SKY, "h", "16 groups"),
 }
 
 # Text sizes suit a figure seven inches wide, read at the width of a page.

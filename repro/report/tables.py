@@ -15,8 +15,8 @@ from typing import Any
 
 from repro.files import write_text
 from repro.names import require_known
-from repro.papers import Column, Row, Table, Value, load
-from repro.report import notes, render
+from repro.papers import Row, Table, load
+from repro.report import notes, own_tables, render
 from repro.report.cells import Cell, Measured, ReportTable, TableRow
 from repro.report.columns import (
     FLOPS,
@@ -33,12 +33,15 @@ from repro.report.columns import (
 )
 from repro.report.complexity import Counted, Formula, Slope
 from repro.report.results import (
-    ABLATION,
     CLASSIFICATION,
+    DDF_ABLATION,
+    FDCONV_ABLATION,
     MissingResultError,
     Results,
     RunFamily,
 )
+
+PAPER_NAMES = {"ddf": "DDF", "fdconv": "FDConv"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class TableSpec:
     def title(self) -> str:
         """What the table is called in running text: "DDF, Table 3(a)"."""
         number = self.table.number
-        return f"{self.paper.upper()}, {f'Table {number}' if number else self.table.id}"
+        name = f"Table {number}" if number else self.table.id.replace("_", " ")
+        return f"{PAPER_NAMES[self.paper]}, {name}"
 
 
 @functools.cache
@@ -70,13 +74,28 @@ def specs() -> Mapping[str, TableSpec]:
     accuracy = (Metric("top1"), Difference("top1"), Metric("top5"), Difference("top5"))
     trained = (PARAMS, FLOPS, *accuracy, Seeds("top1"))
     marks = (Setting("spatial"), Setting("channel"))
+    compared = (PARAMS, FLOPS, Metric("top1"), Difference("top1"), Seeds("top1"))
     declared = (
         TableSpec("ddf", table("table1"), _TABLE_1),
         TableSpec("ddf", table("table2"), _TABLE_2),
         TableSpec("ddf", table("table3a"), (*marks, *trained), CLASSIFICATION, ("base_model",)),
         TableSpec("ddf", table("table3b"), trained, CLASSIFICATION, ("ddf_filter_norm",)),
         TableSpec("ddf", table("table3c"), trained, CLASSIFICATION, ("ddf_sigma_0p2",)),
-        TableSpec("ddf", _ablation(), _ABLATION, ABLATION, ("ddf_resnet50",)),
+        TableSpec("ddf", own_tables.ddf_ablation(), _ABLATION, DDF_ABLATION, ("ddf_resnet50",)),
+        TableSpec(
+            "fdconv",
+            own_tables.fdconv_modules(),
+            (Setting("fdw"), Setting("ksm"), Setting("fbm"), *compared),
+            FDCONV_ABLATION,
+            ("resnet50",),
+        ),
+        TableSpec(
+            "fdconv",
+            own_tables.fdconv_kernel_num(),
+            compared,
+            FDCONV_ABLATION,
+            ("fdconv_kernel_num_1",),
+        ),
     )
     return {spec.id: spec for spec in declared}
 
@@ -107,32 +126,6 @@ _ABLATION = (
     Largest("max_grad_norm", "Largest gradient norm"),
     Seeds("top1"),
 )
-
-
-def _ablation() -> Table:
-    """Variants that no table of the paper prints; two of them are in the authors' model zoo."""
-    zoo = load("ddf").table("repo_model_zoo")
-    variants = {
-        "ddf_resnet50": "DDF as in the paper (mul, filter norm, k = 3, one head)",
-        "ddf_add_resnet50": "the two filters added, not multiplied",
-        "ddf_no_norm": "no normalisation of the generated filters",
-        "ddf_kernel_5": "k = 5",
-        "ddf_heads_2": "two heads",
-    }
-    known = {row.system: row for row in zoo.rows}
-    rows = []
-    for system, name in variants.items():
-        printed: Value = known[system].values["top1"] if system in known else None
-        rows.append(Row(system, name, system, zoo.source or "", None, {"top1": printed}))
-    return replace(
-        zoo,
-        id="ablation",
-        caption="Variants of DDF that no table of the paper compares; the paper's side is the "
-        "model zoo of the authors' repository.",
-        columns=(Column("top1", "Top-1", "percent", "higher", "metric"),),
-        rows=tuple(rows),
-        dataset="ImageNet-1k validation",
-    )
 
 
 def rows_from_params(params: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

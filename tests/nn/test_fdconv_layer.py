@@ -107,6 +107,17 @@ def test_a_convolution_of_its_own_for_every_sample():
     assert not torch.allclose(weights[0], weights[1])
 
 
+def test_with_nothing_to_predict_all_samples_share_one_weight():
+    conv = nn.Conv2d(6, 4, 3, 2, 1, groups=2)
+    plain = {"kernel_num": 1, "use_ksm_global": False, "use_ksm_local": False, "use_fbm": False}
+    layer = FDConv.from_conv(conv, **(OPTIONS | plain))
+    assert layer.is_static
+    assert {name for name, _ in layer.named_parameters()} == {"dft_weight", "bias"}
+    x = torch.randn(3, 6, 9, 8)
+    torch.testing.assert_close(layer(x), conv(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(layer.weights(x.mean((2, 3)))[2], conv.weight, rtol=1e-5, atol=1e-5)
+
+
 def test_factors_are_those_of_the_equations():
     layer = stir(FDConv(6, 4, 3, padding=1, use_fbm=False, **OPTIONS)).double().eval()
     pooled = torch.randn(2, 6, dtype=torch.float64)

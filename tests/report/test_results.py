@@ -7,8 +7,8 @@ import trees
 
 from repro.files import write_json, write_text
 from repro.report.results import (
-    ABLATION,
     CLASSIFICATION,
+    DDF_ABLATION,
     BrokenResultError,
     MissingResultError,
     Results,
@@ -27,7 +27,7 @@ def test_a_run_is_read_by_seed(results):
 
 
 def test_a_seed_that_broke_down_has_no_figure(results):
-    run = results.run(ABLATION, "ddf_no_norm")
+    run = results.run(DDF_ABLATION, "ddf_no_norm")
     assert run.seeds == (0, 1, 2)
     assert run.figures("top1") == {0: 30.0, 2: 41.0}
 
@@ -48,7 +48,7 @@ def test_every_kind_of_file_is_read(results):
             "classification/resnet50/metrics.json",
             "dvc repro train_classification@resnet50",
         ),
-        (lambda r: r.run(ABLATION, "ddf_no_norm"), "metrics.json", "dvc repro ablate_ddf"),
+        (lambda r: r.run(DDF_ABLATION, "ddf_no_norm"), "metrics.json", "dvc repro ablate_ddf"),
         (lambda r: r.cost("resnet50"), "costs.json", "dvc repro costs"),
         (lambda r: r.counts(), "complexity.json", "dvc repro ddf_operator"),
         (lambda r: r.check("unfold_equals_op"), "checks.json", "dvc repro ddf_operator"),
@@ -63,7 +63,7 @@ def test_a_missing_file_comes_with_the_command_that_makes_it(tmp_path, read, fil
 @pytest.mark.parametrize(
     ("read", "message"),
     [
-        (lambda r: r.run(ABLATION, "ddf_kernel_7"), "no variant 'ddf_kernel_7' .*params.yaml"),
+        (lambda r: r.run(DDF_ABLATION, "ddf_kernel_7"), "no variant 'ddf_kernel_7' .*params.yaml"),
         (lambda r: r.cost("vgg"), "no costs of 'vgg'"),
         (lambda r: r.timing("involution"), "no forward row of 'involution'"),
     ],

@@ -92,6 +92,23 @@ def test_the_ablation_says_how_many_seeds_broke_down(results):
     assert cells(tables.build("ddf_ablation", results), "ddf_add_resnet50")["top1"].paper == 78.8
 
 
+def test_fdconvs_parts_are_compared_with_the_plain_network(results):
+    table = tables.build("fdconv_ablation_modules", results)
+    assert table.title == "FDConv, ablation modules"
+    row = cells(table, "fdconv_no_fbm")
+    assert [row[part].paper for part in ("fdw", "ksm", "fbm")] == [True, True, False]
+    assert row["top1"].paper is None
+    assert row["top1_difference"].ours.value == pytest.approx((1.5 + 1.8 + 1.9) / 3)
+    assert row["params_m"].ours == Measured.counted(29.1)
+
+
+def test_fdconvs_groups_are_compared_with_a_single_one(results):
+    table = tables.build("fdconv_ablation_kernel_num", results)
+    assert [row.id for row in table.rows if row.base] == ["fdconv_kernel_num_1"]
+    difference = cells(table, "fdconv_resnet50")["top1_difference"].ours
+    assert difference.value == pytest.approx((1.4 + 1.4 + 1.6) / 3)
+
+
 def test_only_the_rows_that_are_asked_for_are_read(results):
     shutil.rmtree(results.root / "classification" / "ddf_channel_only")
     table = tables.build("ddf_table3a", results, ["ddf", "base_model"])

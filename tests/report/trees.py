@@ -40,6 +40,15 @@ COSTS = {
     "ddf_sigmoid": {"params": 16700000, "macs": 2289000000},
     "ddf_resnet50_sigma_0p3": {"params": 18091000, "macs": 2290250000},
     "ddf_resnet50_sigma_0p4": {"params": 19353000, "macs": 2291500000},
+    "fdconv_fdw": {"params": 26000000, "macs": 4090000000},
+    "fdconv_ksm": {"params": 29000000, "macs": 4090000000},
+    "fdconv_fbm": {"params": 26000000, "macs": 4200000000},
+    "fdconv_no_fbm": {"params": 29100000, "macs": 4090000000},
+    "fdconv_resnet50": {"params": 29204000, "macs": 4210000000},
+    "fdconv_fbm_paper": {"params": 29204000, "macs": 4210000000},
+    "fdconv_kernel_num_1": {"params": 29100000, "macs": 4200000000},
+    "fdconv_kernel_num_4": {"params": 29100000, "macs": 4200000000},
+    "fdconv_kernel_num_16": {"params": 29150000, "macs": 4200000000},
 }
 TIMINGS = {
     "conv": (120.0, 118.0, 123.0, 360.0),
@@ -55,6 +64,18 @@ VARIANTS: dict[str, dict[str, list[Any]]] = {
     "ddf_kernel_5": {"top1": [72.0, 74.1, 72.9], "max_grad_norm": [4.1, 4.8, 4.4]},
     "ddf_heads_2": {"top1": [73.0, 74.0, 72.6], "max_grad_norm": [4.0, 4.9, 4.6]},
 }
+FDCONV_VARIANTS: dict[str, list[float | None]] = {
+    "resnet50": [60.0, 61.0, 59.0],
+    "fdconv_fdw": [61.0, 62.5, 60.2],
+    "fdconv_ksm": [60.5, 61.1, 59.9],
+    "fdconv_fbm": [60.1, 61.3, 59.0],
+    "fdconv_no_fbm": [61.5, 62.8, 60.9],
+    "fdconv_resnet50": [62.0, 63.1, 61.4],
+    "fdconv_fbm_paper": [62.1, 63.0, 61.0],
+    "fdconv_kernel_num_1": [60.6, 61.7, 59.8],
+    "fdconv_kernel_num_4": [61.0, 62.0, 60.4],
+    "fdconv_kernel_num_16": [61.6, 62.4, 61.0],
+}
 
 
 def whole(root: Path) -> Path:
@@ -67,6 +88,7 @@ def whole(root: Path) -> Path:
     write_json(root / "ddf_operator" / "checks.json", {"checks": [check]})
     write_timings(root)
     write_ablation(root)
+    write_fdconv_ablation(root)
     return root
 
 
@@ -83,6 +105,14 @@ def write_ablation(root: Path) -> None:
     variants = {name: {"seeds": list(SEEDS), **values} for name, values in VARIANTS.items()}
     content = {"base": "ddf_resnet50", "variants": variants, **DETAILS}
     write_json(root / "ablate_ddf" / "metrics.json", content)
+
+
+def write_fdconv_ablation(root: Path) -> None:
+    variants = {
+        name: {"seeds": list(SEEDS), "top1": top1} for name, top1 in FDCONV_VARIANTS.items()
+    }
+    content = {"base": "resnet50", "variants": variants, **DETAILS}
+    write_json(root / "ablate_fdconv" / "metrics.json", content)
 
 
 def write_timings(root: Path, shape: str = "2x256x200x300") -> None:

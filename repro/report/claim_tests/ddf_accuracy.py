@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from repro.report.claim_tests.printed import number
 from repro.report.evidence import Evidence, Test
-from repro.report.results import ABLATION
+from repro.report.results import DDF_ABLATION
 from repro.report.verdicts import Direction, Effect, quotient
 
 
@@ -83,7 +83,7 @@ def _unstable_without_norm(e: Evidence) -> list[Effect]:
 
 def _mul_beats_add(e: Evidence) -> list[Effect]:
     name, mul, add = "top-1, mul − add (ResNet-50)", "ddf_resnet50", "ddf_add_resnet50"
-    return [e.accuracy_gain(name, mul, add, size=e.claim.size("resnet50"), family=ABLATION)]
+    return [e.accuracy_gain(name, mul, add, size=e.claim.size("resnet50"), family=DDF_ABLATION)]
 
 
 TESTS: Mapping[str, Test] = {

@@ -1,0 +1,87 @@
+"""Tables that no paper prints: our ablations. The paper's side is empty where it has no figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from repro.papers import Column, Row, Table, Value, load
+
+_TOP1 = Column("top1", "Top-1", "percent", "higher", "metric")
+_NO_FIGURES = "The paper's figures, if it has any, are not known to us"
+
+
+def ddf_ablation() -> Table:
+    """Variants of DDF; two of them are in the authors' model zoo."""
+    zoo = load("ddf").table("repo_model_zoo")
+    variants = {
+        "ddf_resnet50": "DDF as in the paper (mul, filter norm, k = 3, one head)",
+        "ddf_add_resnet50": "the two filters added, not multiplied",
+        "ddf_no_norm": "no normalisation of the generated filters",
+        "ddf_kernel_5": "k = 5",
+        "ddf_heads_2": "two heads",
+    }
+    known = {row.system: row for row in zoo.rows}
+    rows = []
+    for system, name in variants.items():
+        printed: Value = known[system].values["top1"] if system in known else None
+        rows.append(_row(system, name, {"top1": printed}, zoo.source or ""))
+    return replace(
+        zoo,
+        id="ablation",
+        caption="Variants of DDF that no table of the paper compares; the paper's side is the "
+        "model zoo of the authors' repository.",
+        columns=(_TOP1,),
+        rows=tuple(rows),
+        dataset="ImageNet-1k validation",
+    )
+
+
+def fdconv_modules() -> Table:
+    """FDConv's three parts, one by one and together."""
+    parts = {  # system: (name, FDW, KSM, FBM)
+        "resnet50": ("ResNet-50", False, False, False),
+        "fdconv_fdw": ("FDW only", True, False, False),
+        "fdconv_ksm": ("KSM only", False, True, False),
+        "fdconv_fbm": ("FBM only", False, False, True),
+        "fdconv_no_fbm": ("FDW and KSM", True, True, False),
+        "fdconv_resnet50": ("all three, FBM on the input (the authors' code)", True, True, True),
+        "fdconv_fbm_paper": ("all three, FBM on the output (the paper)", True, True, True),
+    }
+    return replace(
+        load("fdconv").table("ablation_modules"),
+        caption="What Fourier disjoint weight (FDW), kernel spatial modulation (KSM) and frequency "
+        "band modulation (FBM) bring, in every convolution of ResNet-50's blocks.",
+        columns=(*(_setting(part, part.upper()) for part in ("fdw", "ksm", "fbm")), _TOP1),
+        rows=tuple(
+            _row(system, name, {"fdw": fdw, "ksm": ksm, "fbm": fbm, "top1": None})
+            for system, (name, fdw, ksm, fbm) in parts.items()
+        ),
+        dataset="ImageNet-1k validation",
+        note=_NO_FIGURES,
+    )
+
+
+def fdconv_kernel_num() -> Table:
+    """FDConv with fewer frequency groups; with one there is nothing to attend to."""
+    systems = {
+        "fdconv_kernel_num_1": "1 group",
+        "fdconv_kernel_num_4": "4 groups",
+        "fdconv_kernel_num_16": "16 groups",
+        "fdconv_resnet50": "64 groups (default)",
+    }
+    return replace(
+        load("fdconv").table("ablation_kernel_num"),
+        columns=(_TOP1,),
+        rows=tuple(_row(system, name, {"top1": None}) for system, name in systems.items()),
+        dataset="ImageNet-1k validation",
+        note=_NO_FIGURES,
+    )
+
+
+def _row(system: str, name: str, values: Mapping[str, Value], source: str = "") -> Row:
+    return Row(system, name, system, source, None, values)
+
+
+def _setting(column_id: str, label: str) -> Column:
+    return Column(column_id, label, None, "none", "setting")
