@@ -39,22 +39,28 @@ def make_gather(kernel_size, add, storage, adjoint):
     return gather
 
 
-def make_channel_sum(kernel_size, add, storage):
-    """One element of the gradient of the channel filter: the sum over all pixels; stride 1."""
+def make_channel_sum(kernel_size, add, storage, scale_factor=1):
+    """One element of the gradient of the channel filter: the sum over all pixels; stride 1.
+
+    Of DDF-Up, with a `scale_factor` above 1; `t` then runs through the taps of all its branches.
+    """
+    TAPS, S = kernel_size * kernel_size, scale_factor
     radius = kernel_size // 2
     accumulator, load = storage.accumulator, storage.load
 
     @cuda.jit(device=True, inline="always")
     def channel_sum(grad_out, x, spatial_filter, c, t, height, width, dilation):
         """Pointers at image n."""
+        branch, tap = t // TAPS, t % TAPS
         total = accumulator(0)
         for h in range(height):
-            hi = h + (t // kernel_size - radius) * dilation
+            hi = h + (tap // kernel_size - radius) * dilation
             if hi >= 0 and hi < height:
+                row = (c * height + h) * S + branch // S
                 for w in range(width):
-                    wi = w + (t % kernel_size - radius) * dilation
+                    wi = w + (tap % kernel_size - radius) * dilation
                     if wi >= 0 and wi < width:
-                        product = load(grad_out, (c * height + h) * width + w)
+                        product = load(grad_out, (row * width + w) * S + branch % S)
                         product *= load(x, (c * height + hi) * width + wi)
                         if not add:
                             product *= load(spatial_filter, (t * height + h) * width + w)

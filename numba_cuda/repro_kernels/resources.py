@@ -12,6 +12,7 @@ from pathlib import Path
 
 from repro_kernels.compile import Variant, compile_variant
 from repro_kernels.sass import disassemble, find_nvdisasm, inner_loop
+from repro_kernels.storage import STORAGES
 
 PATH = Path(__file__).with_name("resources.csv")
 CAPABILITIES = ((8, 0), (9, 0), (10, 0))
@@ -53,6 +54,10 @@ def variants() -> Iterator[Variant]:
         for kernel_size in (3, 7):
             yield Variant(kernel, "general", kernel_size, "mul", "float32")
     yield Variant("forward", "row", 3, "mul", "float32", stride=2)
+    for kernel in ALL:
+        for dtype in STORAGES:
+            yield Variant(kernel, "up", 3, "mul", dtype, scale_factor=2)
+        yield Variant(kernel, "up", 3, "add", "float32", scale_factor=2)
     yield Variant("backward_channel_sum", "row", 3, "mul", "float32")
 
 

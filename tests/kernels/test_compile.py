@@ -27,6 +27,7 @@ COMPILED = [
     Variant("forward", "row", 3, "mul", "float32"),
     Variant("backward_channel", "row", 5, "mul", "float64"),
     Variant("backward_spatial", "row", 5, "add", "float32"),
+    Variant("forward", "up", 3, "mul", "float32", scale_factor=2),
     Variant("backward_x", "general", 3, "mul", "float32"),
 ]
 SMALL = Variant("backward_spatial", "general", 1, "mul", "float32")
@@ -42,6 +43,7 @@ REGISTERS = {
     ("backward_channel", "row"): {1: 80, 3: 128, 5: 168, 7: 255},
     ("backward_spatial", "row"): {1: 80, 3: 80, 5: 128, 7: 168},
     ("backward_channel_sum", "row"): {3: 80},
+    **{(kernel, "up"): {3: 168} for kernel in resources.ALL},
     **{(kernel, "general"): {3: 80, 7: 255} for kernel in resources.ALL},
 }
 
