@@ -18,6 +18,7 @@ from repro_kernels import blocks as block_sizes
 from repro_kernels.access import advance, divide
 from repro_kernels.blocks import WARP
 from repro_kernels.ddf_parts import make_sum_over_warp
+from repro_kernels.ddf_plain import make_gather
 from repro_kernels.storage import STORAGES
 
 
@@ -28,6 +29,7 @@ def forward(kernel_size, add, storage, scale_factor, dilation):
     SPATIAL = (BRANCHES, TAPS)
     accumulator, load, store = storage.accumulator, storage.load, storage.store
     load_or = storage.load_or
+    plain = make_gather(kernel_size, add, storage, adjoint=False, scale_factor=scale_factor)
     threads = block_sizes.THREADS
 
     def ddf_up_forward_kernel(
@@ -86,15 +88,9 @@ def forward(kernel_size, add, storage, scale_factor, dilation):
         if not_finite != 0:
             for c in range(first, first + count):
                 for b in range(BRANCHES):
-                    total = accumulator(0)
-                    for t in range(TAPS):
-                        hi = int32(h + (t // K - R) * dilation)
-                        wi = int32(w + (t % K - R) * dilation)
-                        if hi >= 0 and hi < height and wi >= 0 and wi < width:
-                            tap = load(channel_filter, (c * BRANCHES + b) * TAPS + t)
-                            own = load(spatial_filter, (b * TAPS + t) * pixels + pixel)
-                            tap = own + tap if add else own * tap
-                            total += tap * load(x, c * pixels + hi * width + wi)
+                    total = plain(
+                        x, channel_filter, spatial_filter, c, b, h, w, height, width, 1, dilation
+                    )
                     row = (c * height + h) * S + b // S
                     store(out, (row * width + w) * S + b % S, total)
 
@@ -108,6 +104,7 @@ def backward_x(kernel_size, add, storage, scale_factor, dilation):
     SPATIAL = (BRANCHES, TAPS)
     accumulator, load, store = storage.accumulator, storage.load, storage.store
     load_or = storage.load_or
+    plain = make_gather(kernel_size, add, storage, adjoint=True, scale_factor=scale_factor)
     threads = block_sizes.THREADS
 
     def ddf_up_backward_x_kernel(
@@ -169,18 +166,9 @@ def backward_x(kernel_size, add, storage, scale_factor, dilation):
 
         if not_finite != 0:
             for c in range(first, first + count):
-                total = accumulator(0)
-                for t in range(TAPS):
-                    hi = int32(h + (t // K - R) * dilation)
-                    wi = int32(w + (t % K - R) * dilation)
-                    if hi >= 0 and hi < height and wi >= 0 and wi < width:
-                        for b in range(BRANCHES):
-                            turned = b * TAPS + TAPS - 1 - t
-                            tap = load(channel_filter, c * (BRANCHES * TAPS) + turned)
-                            own = load(spatial_filter, turned * pixels + hi * width + wi)
-                            tap = own + tap if add else own * tap
-                            row = (c * height + hi) * S + b // S
-                            total += tap * load(grad_out, (row * width + wi) * S + b % S)
+                total = plain(
+                    grad_out, channel_filter, spatial_filter, c, 0, h, w, height, width, 1, dilation
+                )
                 store(grad_x, c * pixels + pixel, total)
 
     return ddf_up_backward_x_kernel

@@ -1,6 +1,7 @@
-"""What every kernel costs, read from its machine code: `python -m repro_kernels.resources`.
+"""What every kernel costs, read from its machine code. No GPU is needed.
 
-Writes resources.csv beside this file, and prints the table of the README. No GPU is needed.
+python -m repro_kernels.resources           # compile all, write resources.csv: ten minutes
+python -m repro_kernels.resources --table   # the README's table, from resources.csv
 """
 
 from __future__ import annotations
@@ -75,7 +76,29 @@ def read() -> list[Row]:
         return list(csv.DictReader(file))
 
 
+def table() -> str:
+    """The float32 "mul" kernels without stride or dilation as Markdown, one row each."""
+    lines = ["| kernel | form | K | registers | inner loop | of it arithmetic | vector loads |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    shown: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in read():
+        chosen = tuple(row[name] for name in ("dtype", "kernel_combine", "stride", "dilation"))
+        if chosen == ("float32", "mul", "1", "1"):
+            key = (row["kernel"], row["form"], row["kernel_size"])
+            shown.setdefault(key, {})[row["capability"]] = row
+    for key, rows in sorted(shown.items(), key=lambda item: (item[0][1], item[0])):
+        cells = []
+        for name in ("registers", "loop_instructions", "loop_arithmetic", "loop_vector_loads"):
+            values = [row[name] for row in rows.values()]
+            cells.append(values[0] if len(set(values)) == 1 else " / ".join(values))
+        lines.append(f"| {' | '.join((*key, *cells))} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
+    if "--table" in sys.argv[1:]:
+        print(table(), end="")
+        return 0
     nvdisasm = find_nvdisasm()
     if nvdisasm is None:
         print("nvdisasm is neither on the PATH nor in Triton's package", file=sys.stderr)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,7 @@ COMPILED = [
     Variant("forward", "up", 3, "mul", "float32", scale_factor=2),
     Variant("backward_x", "general", 3, "mul", "float32"),
 ]
+README = Path(resources.__file__).parents[1] / "README.md"
 SMALL = Variant("backward_spatial", "general", 1, "mul", "float32")
 
 # What fits how many blocks of 128 threads on a multiprocessor: 80 six, 96 five, 128 four, 168
@@ -73,6 +75,10 @@ def test_no_kernel_spills_or_exceeds_its_registers_or_shared_memory():
         limit = REGISTERS[row["kernel"], row["form"]][int(row["kernel_size"])]
         assert int(row["registers"]) <= limit, row
         assert int(row["shared_bytes"]) <= 48 << 10, row
+
+
+def test_the_readme_shows_the_table():
+    assert resources.table() in README.read_text(encoding="utf-8")
 
 
 def test_vector_kernels_load_whole_vectors():
