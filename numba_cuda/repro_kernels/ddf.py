@@ -22,6 +22,7 @@ from repro_kernels import (
     ddf_row,
     ddf_row_backward,
     ddf_up,
+    ddf_up_backward,
     ddf_vector,
     ddf_vector_backward,
 )
@@ -120,15 +121,15 @@ KERNELS = {
         ddf_up.forward, FORWARD, "channels height width chunk chunks jobs", UP
     ),
     ("backward_x", "up"): _kernel(
-        ddf_up.backward_x, BACKWARD_X, "channels height width chunk chunks jobs", UP
+        ddf_up_backward.backward_x, BACKWARD_X, "channels height width chunk chunks jobs", UP
     ),
     ("backward_channel", "up"): _kernel(
-        ddf_up.backward_channel,
+        ddf_up_backward.backward_channel,
         "grad_out x spatial_filter parts",
         "batch channels height width chunk chunks blocks",
         UP,
     ),
     ("backward_spatial", "up"): _kernel(
-        ddf_up.backward_spatial, BACKWARD_SPATIAL, "channels height width jobs", UP
+        ddf_up_backward.backward_spatial, BACKWARD_SPATIAL, "channels height width jobs", UP
     ),
 }

@@ -15,7 +15,14 @@ from numba.cuda.simulator import kernelapi
 
 from repro.ops import ddf_up
 from repro.ops.reference import ddf_reference
-from repro_kernels import blocks, ddf_parts, ddf_row, ddf_vector, ddf_vector_backward
+from repro_kernels import (
+    blocks,
+    ddf_parts,
+    ddf_row,
+    ddf_up_backward,
+    ddf_vector,
+    ddf_vector_backward,
+)
 from repro_kernels import ddf_up as ddf_up_kernels
 from repro_kernels.choice import Call
 from repro_kernels.compile import function
@@ -135,7 +142,7 @@ def no_second_try(monkeypatch):
     def make_nothing(*args, **options):
         return lambda *args: float("nan")
 
-    for module in (ddf_vector, ddf_vector_backward, ddf_row, ddf_up_kernels):
+    for module in (ddf_vector, ddf_vector_backward, ddf_row, ddf_up_kernels, ddf_up_backward):
         monkeypatch.setattr(module, "make_gather", make_nothing)
     monkeypatch.setattr(ddf_parts, "make_channel_sum", make_nothing)
 
