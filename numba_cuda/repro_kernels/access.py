@@ -37,13 +37,20 @@ if config.ENABLE_CUDASIM:
         rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
         return np.where(np.isnan(values), 0x7FFF, rounded).astype(np.uint16).view(np.int16)
 
+    def check_place(pointer: np.ndarray, index: int, count: int) -> None:
+        """Raise IndexError outside of the memory, and where a vector is not aligned to itself."""
+        if not 0 <= index <= len(pointer) - count:
+            raise IndexError(f"{count} values at {index} of {len(pointer)}")
+        size = pointer.itemsize
+        if count > 1 and (pointer.ctypes.data + index * size) % (count * size):
+            raise IndexError(f"{count} values at {index} are not aligned to {count * size} bytes")
+
     def make_load(dtype: str, count: int, constant: bool = True) -> Access:
         """load(pointer, index): a value, or a tuple of `count` adjacent ones."""
         accumulator = SUMS.get(dtype, np.float32)
 
         def load(pointer: Any, index: int) -> Any:
-            if not 0 <= index <= len(pointer) - count:
-                raise IndexError(f"{count} values at {index} of {len(pointer)}")
+            check_place(pointer, index, count)
             values = pointer[index : index + count]
             values = as_float32(values) if dtype == "bfloat16" else values.astype(accumulator)
             return values[0] if count == 1 else tuple(values)
@@ -73,8 +80,7 @@ if config.ENABLE_CUDASIM:
         """store(pointer, index, value, ...) of `count` values to adjacent places."""
 
         def store(pointer: Any, index: int, *values: Any) -> None:
-            if not 0 <= index <= len(pointer) - count:
-                raise IndexError(f"{count} values at {index} of {len(pointer)}")
+            check_place(pointer, index, count)
             if dtype == "bfloat16":
                 values = tuple(as_bfloat16(np.array(values, np.float32)))
             pointer[index : index + count] = values

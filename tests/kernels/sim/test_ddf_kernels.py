@@ -279,6 +279,15 @@ def test_upsampling_keeps_a_value_that_is_not_finite_where_it_belongs(which):
         torch.testing.assert_close(one, other.float(), equal_nan=True, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("index", [-4, 2, 6])
+def test_a_vector_outside_of_memory_or_not_aligned_is_an_error(index):
+    memory = np.zeros(8, np.float32)
+    with pytest.raises(IndexError, match=f"4 values at {index}"):
+        STORAGES["float32"].load4(memory, index)
+    with pytest.raises(IndexError, match=f"4 values at {index}"):
+        STORAGES["float32"].store4(memory, index, 1, 2, 3, 4)
+
+
 def test_bfloat16_rounds_as_pytorch_does():
     bits = torch.arange(-(2**31), 2**31, 2**31 // 500 + 7, dtype=torch.int64).to(torch.int32)
     values = bits.view(torch.float32)
