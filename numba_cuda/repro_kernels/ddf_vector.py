@@ -156,6 +156,8 @@ def forward(kernel_size, add, storage):
                         store(out, place + m, total)
                     place += pixels
             return
+        if int32(job - lane) >= quads:  # a whole warp beyond the image
+            return
 
         spatial = cuda.local.array(SPATIAL, np.float32)
         load_spatial(spatial_filter, int32(quad * 4), y, x4, height, width, spatial)

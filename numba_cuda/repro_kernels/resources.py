@@ -1,6 +1,7 @@
 """What every kernel costs, read from its machine code. No GPU is needed.
 
 python -m repro_kernels.resources           # compile all, write resources.csv: ten minutes
+python -m repro_kernels.resources vector    # compile these forms, keep the other rows
 python -m repro_kernels.resources --table   # the README's table, from resources.csv
 """
 
@@ -103,9 +104,10 @@ def main() -> int:
     if nvdisasm is None:
         print("nvdisasm is neither on the PATH nor in Triton's package", file=sys.stderr)
         return 1
-    rows = []
+    forms = sys.argv[1:]
+    rows = [row for row in read() if row["form"] not in forms] if forms else []
     for variant in variants():
-        for capability in CAPABILITIES:
+        for capability in CAPABILITIES if variant.form in forms or not forms else ():
             rows.append(measure(variant, capability, nvdisasm))
             print(" ".join(rows[-1].values()), flush=True)
     with PATH.open("w", newline="", encoding="utf-8") as file:
