@@ -16,6 +16,7 @@ from typing import NamedTuple
 FORMS = ("vector", "row", "general")
 LARGEST_FAST = 7  # kernel size
 LARGEST_INDEX = 2**31 - 2**10  # of int32, less what the last block counts beyond the end
+UP_TAPS = 36  # of one pixel, over all branches: more do not stay in registers in every kernel
 SMALLEST_CHUNK = 4  # channels that a thread runs through, at least
 
 
@@ -29,12 +30,27 @@ class Call(NamedTuple):
     stride: int
     dilation: int
     aligned: bool  # every tensor starts at a multiple of four values
+    scale_factor: int = 1  # of DDF-Up
 
     @property
     def size_out(self) -> tuple[int, int]:
         """Rows and columns of the output."""
         _, _, height, width = self.shape
         return -(-height // self.stride), -(-width // self.stride)
+
+
+def why_not_up(call: Call) -> str | None:
+    """Why the fused kernels of DDF-Up cannot take a call; None if they can."""
+    batch, channels, height, width = call.shape
+    taps = (call.scale_factor * call.kernel_size) ** 2
+    if taps > UP_TAPS:
+        return f"a pixel has {taps} taps, above {UP_TAPS}"
+    image = max(channels * call.scale_factor**2, taps) * height * width
+    if max(image, batch * channels * taps, batch * channels * height * width) >= LARGEST_INDEX:
+        return f"x of shape {call.shape} needs 64-bit indices"
+    if call.dilation > height:
+        return f"dilation is {call.dilation}, above the height, {height}"
+    return None
 
 
 def choose(kernel: str, call: Call, form: str | None = None) -> str:

@@ -151,10 +151,12 @@ def forward(kernel_size, add, storage):
                 for c in range(first, first + count):
                     for m in range(4):
                         total = plain(
-                            x, channel_filter, spatial_filter, c, y, x4 + m, height, width, 1, 1
+                            x, channel_filter, spatial_filter, c, 0, y, x4 + m, height, width, 1, 1
                         )
                         store(out, place + m, total)
                     place += pixels
+            return
+        if int32(job - lane) >= quads:  # a whole warp beyond the image
             return
 
         spatial = cuda.local.array(SPATIAL, np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +28,10 @@ COMPILED = [
     Variant("forward", "row", 3, "mul", "float32"),
     Variant("backward_channel", "row", 5, "mul", "float64"),
     Variant("backward_spatial", "row", 5, "add", "float32"),
+    Variant("forward", "up", 3, "mul", "float32", scale_factor=2),
     Variant("backward_x", "general", 3, "mul", "float32"),
 ]
+README = Path(resources.__file__).parents[1] / "README.md"
 SMALL = Variant("backward_spatial", "general", 1, "mul", "float32")
 
 # What fits how many blocks of 128 threads on a multiprocessor: 80 six, 96 five, 128 four, 168
@@ -42,6 +45,7 @@ REGISTERS = {
     ("backward_channel", "row"): {1: 80, 3: 128, 5: 168, 7: 255},
     ("backward_spatial", "row"): {1: 80, 3: 80, 5: 128, 7: 168},
     ("backward_channel_sum", "row"): {3: 80},
+    **{(kernel, "up"): {3: 168} for kernel in resources.ALL},
     **{(kernel, "general"): {3: 80, 7: 255} for kernel in resources.ALL},
 }
 
@@ -71,6 +75,10 @@ def test_no_kernel_spills_or_exceeds_its_registers_or_shared_memory():
         limit = REGISTERS[row["kernel"], row["form"]][int(row["kernel_size"])]
         assert int(row["registers"]) <= limit, row
         assert int(row["shared_bytes"]) <= 48 << 10, row
+
+
+def test_the_readme_shows_the_table():
+    assert resources.table() in README.read_text(encoding="utf-8")
 
 
 def test_vector_kernels_load_whole_vectors():
@@ -121,15 +129,16 @@ def test_the_cubin_names_its_kernel():
     assert "ddf_general_forward_kernel" in entry
 
 
-def test_inner_loops_are_found_in_machine_code():
-    code = """
+@pytest.mark.parametrize("branch", ["@P1 BRA `(.L_x_1)", "    BRA.U UP0, `(.L_x_1)"])
+def test_inner_loops_are_found_in_machine_code(branch):
+    code = f"""
 .text.kernel:
         /*0000*/                   MOV R1, c[0x0][0x28] ;
 .L_x_1:
         /*0010*/              @!P0 LDG.E.128.CONSTANT R4, [R2.64] ;
         /*0020*/                   FFMA R8, R4, R5, R8 ;
         /*0030*/                   FMUL R9, R4, R5 ;
-        /*0040*/               @P1 BRA `(.L_x_1) ;
+        /*0040*/               {branch} ;
         /*0050*/                   BRA `(.L_x_2) ;
 .L_x_2:
         /*0060*/                   EXIT ;
