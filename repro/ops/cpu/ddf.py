@@ -1,14 +1,20 @@
 """DDF on the CPU: forward and backward loops, without unfolding the image into patches.
 
-The form. A block of output rows is worked on in a tile: the input rows it needs, padded with zeros,
-every row `pitch` values apart. In such a tile the input of tap (u, v) of output i lies at
-i + offset(u, v), for all i at once, so one flat loop over i serves every row, and neither border
-nor row end is seen in it. With a stride the tile is split into its stride * stride phases, each
-again with rows `pitch` apart; only the offsets change. The flat loop also passes over the
-`pitch - W_out` columns per row that belong to no output: they are zero, or not copied out.
+The form. Output i of a channel is a sum over the taps t,
 
-Two channels share each load of the spatial filter, which is 1.3 times faster than one at a time. A
-task owns everything it writes, so results do not depend on the number of threads.
+    out[i] += spatial[t, i] * channel[t] * x[i + offset(t)].
+
+With flat positions a tap's offset is the same for every i, so one loop over i serves all rows. At
+the borders i + offset(t) falls on the wrong side of a row end, or into the next channel; there the
+packed spatial filter holds zeros (`repro.ops.cpu.tile`).
+
+- The flat form reads the image where it lies. It takes every block with stride 1, except the few at
+  either end of the tensor whose taps would reach beyond it.
+- The tile form takes those, and all strides above 1: it copies the block's rows into a tile first,
+  one phase of the stride behind another.
+
+Two channels share each load of the spatial filter. A task owns everything it writes, and sums in an
+order that follows from the shapes, so results do not depend on the number of threads.
 
 Zeros stand for what lies outside the image, so one NaN or infinity can spread to neighbours it
 should not reach. Each task therefore says whether all it wrote was finite; `repro.ops.cpu.host`
@@ -17,129 +23,158 @@ computes the others again, tap by tap.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from repro.ops.cpu.jit import kernel, take_task
+from repro.ops.cpu.plan import Array, Layout, Taps
+from repro.ops.cpu.tile import (
+    clear_outside,
+    lies_inside,
+    load_margins,
+    load_phases,
+    pack,
+    pack_ones,
+    round_up,
+    scratch,
+    store_phase,
+    unpack,
+)
+from repro.ops.cpu.vector import (
+    lanes,
+    load,
+    spread,
+    spread_at,
+    store,
+    store_first,
+    sum_lanes,
+)
 
-import numpy as np
-from numba.extending import overload
-from numba.np.unsafe.ndarray import to_fixed_tuple
-
-from repro.ops.cpu.jit import kernel
-
-# Indices are unsigned: Numba wraps signed ones around the end of an array, which costs a select per
-# access and half the speed.
-index = np.uintp
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Offsets = tuple[np.uintp, ...]
-Taps = tuple[float, ...]
-
-
-class Blocks(NamedTuple):
-    """How an image is cut into blocks of output rows, and how a block's tile is laid out."""
-
-    channels: int
-    height: int
-    width: int
-    height_out: int
-    width_out: int
-    stride: int
-    padding: int
-    per_image: int  # blocks in an image
-    rows: int  # output rows of a block; the last block may have fewer
-    halo: int  # rows, and columns, that a tile has more than the block has outputs
-    pitch: int  # values from one row of a tile to the next
+# Outputs that one sweep over the taps of the backward pass takes: what it reads and writes of two
+# channels stays in the first-level cache.
+SWEEP_VECTORS = 32
 
 
 @kernel
 def forward_kernel(
-    first: int,
-    last: int,
+    counter: Array,
+    tasks: int,
     x: Array,
     channel_filter: Array,
     spatial_filter: Array,
     out: Array,
     finite: Array,
-    blocks: Blocks,
-    groups: tuple[Offsets, ...],
+    layout: Layout,
+    taps: Taps,
     add: bool | None,
 ) -> None:
-    """Tasks are blocks of output rows: task = image * blocks.per_image + block.
+    """Tasks are blocks of output rows of a chunk of channels; all arrays are flat.
 
     Args:
-        x, out: (N*C, pixels). channel_filter: (N*C, K*K). spatial_filter: (N*K*K, pixels).
+        channel_filter: of N*C channels, taps in the order `taps.order`.
         finite: (tasks,), whether all that a task wrote was finite.
-        groups: the taps' offsets, in groups that one pass of the flat loop takes together.
         add: None multiplies the two filters, True adds them; None is resolved while compiling.
     """
-    channels = blocks.channels
-    taps = channel_filter.shape[1]
-    step = flat_length(blocks, blocks.rows)
-    spatial = np.zeros((taps, step), x.dtype)
-    tiles = np.empty((2, tile_size(blocks)), x.dtype)
-    sums = np.empty((2, step), x.dtype)
-    for task in range(first, last):
-        n, top, rows = locate(task, blocks)
-        length = index(flat_length(blocks, rows))
-        load_rows(spatial, spatial_filter, n * taps, taps, blocks, top, rows)
-        tiles[:] = 0
-        total = x.dtype.type(0)
-        for c in range(n * channels, (n + 1) * channels, 2):
-            pair = min(2, (n + 1) * channels - c)
-            load_tiles(tiles, x, c, pair, blocks, top, rows)
-            sums[:] = 0
-            tap = 0
-            for offsets in groups:
-                taps0 = take(channel_filter, c, tap, offsets)
-                taps1 = take(channel_filter, c + pair - 1, tap, offsets)
-                total += apply_taps(
-                    sums, spatial, tiles, taps0, taps1, offsets, index(tap), length, add
-                )
-                tap += len(offsets)
-            store_rows(out, sums, c, pair, blocks, top, rows)
-        finite[task] = total == 0
+    task = take_task(counter)
+    if task >= tasks:
+        return
+    count = len(taps.order)
+    pixels = layout.height * layout.width
+    pixels_out = layout.height_out * layout.width_out
+    packed = scratch(count * round_up(layout.rows * layout.width_out, x), x)
+    inside = packed if add is None else scratch(len(packed), x)
+    tile_size = len(taps.phases) * layout.phase_size
+    tiles = scratch(2 * tile_size, x)
+    tiles[:] = 0
+    unshifted = taps.order * 0
+    while task < tasks:
+        n, top, rows, start, stop = locate(task, layout)
+        begin, length = top * layout.width_out, rows * layout.width_out
+        planes = n * count * pixels_out + begin
+        pack(packed, spatial_filter, planes, taps.order, unshifted, pixels_out, length)
+        clear_outside(packed, taps.inside, layout, top, rows)
+        if add is not None:
+            pack_ones(inside, count, length)
+            clear_outside(inside, taps.inside, layout, top, rows)
+        total = spread(x.dtype.type(0))
+        for c in range(n * layout.channels + start, n * layout.channels + stop, 2):
+            last = min(c + 1, n * layout.channels + stop - 1)
+            planes_out = (c * pixels_out + begin, last * pixels_out + begin)
+            source, planes_in = x, (c * pixels + begin, last * pixels + begin)
+            if layout.stride > 1 or not lies_inside(x, planes_in, layout, length):
+                source, planes_in = tiles, (layout.margin, tile_size + layout.margin)
+                load_pair(tiles, x, c, last, taps.phases, layout, top)
+            total += filter_pair(
+                out,
+                planes_out,
+                source,
+                planes_in,
+                packed,
+                inside,
+                channel_filter,
+                (c * count, last * count),
+                taps.offsets,
+                (0, count),
+                length,
+                add,
+            )
+        finite[task] = sum_lanes(total) == 0
+        task = take_task(counter)
 
 
 @kernel
-def apply_taps(
-    sums: Array,
-    spatial: Array,
-    tiles: Array,
-    taps0: Taps,
-    taps1: Taps,
-    offsets: Offsets,
-    first_tap: int,
+def filter_pair(
+    out: Array,
+    planes_out: tuple[int, int],
+    source: Array,
+    planes_in: tuple[int, int],
+    packed: Array,
+    inside: Array,
+    channel_filter: Array,
+    filters: tuple[int, int],
+    offsets: Array,
+    some_taps: tuple[int, int],
     length: int,
     add: bool | None,
-) -> float:
-    """Add a group of taps to the outputs of two channels; returns 0 if all are finite, else NaN.
+) -> object:
+    """Filter a block of two channels; returns a vector of zeros if all is finite, else NaN.
 
-    The loop over taps unrolls, because the length of a tuple is part of its type.
+    Args:
+        planes_out, planes_in, filters: index of the two channels' first output, input, tap.
+        inside: for "add", packed ones where the taps lie inside the image.
+        some_taps: the first tap and the last, exclusive, that take part.
     """
-    total: float = sums.dtype.type(0)
-    zero = index(0)
-    one = index(1)
-    for i in range(length):
-        acc0 = sums[zero, i]
-        acc1 = sums[one, i]
-        for t in range(len(offsets)):
-            s = spatial[first_tap + index(t), i]
-            j = offsets[t] + i
+    step = len(offsets) * lanes(out)
+    none = spread(out.dtype.type(0))
+    total = none
+    row = 0
+    for i in range(0, length, lanes(out)):
+        acc0 = none
+        acc1 = none
+        for t in range(some_taps[0], some_taps[1]):
+            s = load(packed, row + t * lanes(out))
+            channel0 = spread_at(channel_filter, filters[0] + t)
+            channel1 = spread_at(channel_filter, filters[1] + t)
+            j = i + offsets[t]
             if add is None:
-                acc0 += s * taps0[t] * tiles[zero, j]
-                acc1 += s * taps1[t] * tiles[one, j]
+                acc0 += s * channel0 * load(source, planes_in[0] + j)
+                acc1 += s * channel1 * load(source, planes_in[1] + j)
             else:
-                acc0 += (s + taps0[t]) * tiles[zero, j]
-                acc1 += (s + taps1[t]) * tiles[one, j]
-        sums[zero, i] = acc0
-        sums[one, i] = acc1
-        total += (acc0 + acc1) * 0
+                is_inside = load(inside, row + t * lanes(out))
+                acc0 += (s + is_inside * channel0) * load(source, planes_in[0] + j)
+                acc1 += (s + is_inside * channel1) * load(source, planes_in[1] + j)
+        if i + lanes(out) <= length:
+            store(out, planes_out[0] + i, acc0)
+            store(out, planes_out[1] + i, acc1)
+        else:
+            store_first(out, planes_out[0] + i, acc0, length - i)
+            store_first(out, planes_out[1] + i, acc1, length - i)
+        total += (acc0 + acc1) * none
+        row += step
     return total
 
 
 @kernel
 def backward_kernel(
-    first: int,
-    last: int,
+    counter: Array,
+    tasks: int,
     grad_out: Array,
     x: Array,
     channel_filter: Array,
@@ -148,222 +183,187 @@ def backward_kernel(
     grad_channel: Array,
     grad_spatial: Array,
     finite: Array,
-    blocks: Blocks,
-    offsets: Array,
+    layout: Layout,
+    taps: Taps,
     add: bool | None,
 ) -> None:
-    """Tasks are chunks of an image's channels: task = image * chunks + chunk.
+    """Tasks as in `forward_kernel`, and the arguments that are not named here.
 
     Args:
-        grad_out: (N*C, output pixels). grad_x, grad_channel: like x, channel_filter, zero.
-        grad_spatial: (chunks*N*K*K, output pixels), what each chunk of channels contributes.
-        offsets: (K*K,), the taps' offsets.
-        The others: as in `forward_kernel`.
+        grad_x: of x; where stride > 1, zeros.
+        grad_channel: (blocks, N*C*K*K), what each block of rows contributes, zeros.
+        grad_spatial: (chunks, N*K*K*pixels), what each chunk of channels contributes.
     """
-    channels = blocks.channels
-    taps = channel_filter.shape[1]
-    chunks = grad_spatial.shape[0] // spatial_filter.shape[0]
-    step = flat_length(blocks, blocks.rows)
-    spatial = np.zeros((taps, step), x.dtype)
-    spatial_sums = np.empty((taps, step), x.dtype)
-    tiles = np.empty((2, tile_size(blocks)), x.dtype)
-    tile_sums = np.empty((2, tile_size(blocks)), x.dtype)
-    grads = np.zeros((2, step), x.dtype)
-    for task in range(first, last):
-        n = task // chunks
-        chunk = task % chunks
-        start = n * channels + chunk * channels // chunks
-        stop = n * channels + (chunk + 1) * channels // chunks
-        total = x.dtype.type(0)
-        for block in range(blocks.per_image):
-            _, top, rows = locate(block, blocks)
-            length = index(flat_length(blocks, rows))
-            load_rows(spatial, spatial_filter, n * taps, taps, blocks, top, rows)
-            spatial_sums[:] = 0
-            tiles[:] = 0
-            for c in range(start, stop, 2):
-                pair = min(2, stop - c)
-                load_tiles(tiles, x, c, pair, blocks, top, rows)
-                if pair == 1:
-                    grads[1] = 0
-                load_rows(grads, grad_out, c, pair, blocks, top, rows)
-                tile_sums[:] = 0
-                for t in range(taps):
-                    tap_grad0, tap_grad1 = differentiate_tap(
-                        grads,
-                        spatial,
-                        spatial_sums,
-                        tiles,
-                        tile_sums,
-                        channel_filter[c, t],
-                        channel_filter[c + pair - 1, t],
-                        index(t),
-                        offsets[t],
-                        length,
-                        add,
-                    )
-                    grad_channel[c, t] += tap_grad0
-                    if pair == 2:
-                        grad_channel[c + 1, t] += tap_grad1
-                    taps_of_pair = channel_filter[c, t] + channel_filter[c + pair - 1, t]
-                    total += (tap_grad0 + tap_grad1 + taps_of_pair) * 0
-                add_tiles(grad_x, tile_sums, c, pair, blocks, top, rows)
-            plane = chunk * len(spatial_filter) + n * taps
-            store_rows(grad_spatial, spatial_sums, plane, taps, blocks, top, rows)
-        finite[task] = total == 0
+    task = take_task(counter)
+    if task >= tasks:
+        return
+    count = len(taps.order)
+    pixels = layout.height * layout.width
+    pixels_out = layout.height_out * layout.width_out
+    size = round_up(layout.rows * layout.width_out, x)
+    # For the gradient of x, taps are gathered: packed where they come from, not where they lie.
+    gathered = scratch(count * size, x)
+    gathered_inside = gathered if add is None else scratch(count * size, x)
+    # For that of the channel filter, the factor beside x and grad_out: for "add" it is one.
+    factors = scratch(count * size, x)
+    sums = scratch(count * size, x)
+    grad_tiles = scratch(2 * layout.phase_size, x)
+    tile_size = len(taps.phases) * layout.phase_size
+    tiles = scratch(2 * tile_size, x)
+    tiles[:] = 0
+    grad_phases = scratch(2 * size, x)
+    unshifted = taps.order * 0
+    while task < tasks:
+        n, top, rows, start, stop = locate(task, layout)
+        begin, length = top * layout.width_out, rows * layout.width_out
+        planes = n * count * pixels_out + begin
+        pack(gathered, spatial_filter, planes, taps.order, taps.back_offsets, pixels_out, length)
+        clear_outside(gathered, taps.back_inside, layout, top, rows)
+        if add is None:
+            pack(factors, spatial_filter, planes, taps.order, unshifted, pixels_out, length)
+        else:
+            pack_ones(factors, count, length)
+            pack_ones(gathered_inside, count, length)
+            clear_outside(gathered_inside, taps.back_inside, layout, top, rows)
+        clear_outside(factors, taps.inside, layout, top, rows)
+        sums[:] = 0
+        total = spread(x.dtype.type(0))
+        block = task // layout.chunks % layout.blocks
+        channel_sums = grad_channel[block]
+        for c in range(n * layout.channels + start, n * layout.channels + stop, 2):
+            last = min(c + 1, n * layout.channels + stop - 1)
+            filters = (c * count, last * count)
+            grads, grad_planes = grad_out, (c * pixels_out + begin, last * pixels_out + begin)
+            if not lies_inside(grad_out, grad_planes, layout, length):
+                load_margins(grad_tiles, 0, grad_out, grad_planes[0], layout)
+                load_margins(grad_tiles, layout.phase_size, grad_out, grad_planes[1], layout)
+                grads, grad_planes = grad_tiles, (layout.margin, layout.phase_size + layout.margin)
+            for p in range(len(taps.phases)):
+                target, target_planes = grad_x, (c * pixels + begin, last * pixels + begin)
+                if layout.stride > 1:
+                    target, target_planes = grad_phases, (0, size)
+                total += filter_pair(
+                    target,
+                    target_planes,
+                    grads,
+                    grad_planes,
+                    gathered,
+                    gathered_inside,
+                    channel_filter,
+                    filters,
+                    taps.back_offsets,
+                    (taps.phases[p, 2], taps.phases[p, 3]),
+                    length,
+                    add,
+                )
+                if layout.stride > 1:
+                    phase = taps.phases[p]
+                    store_phase(grad_x, c * pixels, grad_phases, 0, phase, layout, top, rows)
+                    store_phase(grad_x, last * pixels, grad_phases, size, phase, layout, top, rows)
+            source, planes_in = x, (c * pixels + begin, last * pixels + begin)
+            if layout.stride > 1 or not lies_inside(x, planes_in, layout, length):
+                source, planes_in = tiles, (layout.margin, tile_size + layout.margin)
+                load_pair(tiles, x, c, last, taps.phases, layout, top)
+            differentiate_pair(
+                channel_sums,
+                sums,
+                grads,
+                grad_planes,
+                source,
+                planes_in,
+                factors,
+                channel_filter,
+                filters,
+                taps.offsets,
+                length,
+                add,
+            )
+        clear_outside(sums, taps.inside, layout, top, rows)
+        chunk = task % layout.chunks
+        unpack(grad_spatial[chunk], planes, taps.order, sums, pixels_out, length)
+        first, last = n * layout.channels + start, n * layout.channels + stop
+        rest = x.dtype.type(0)
+        for i in range(first * count, last * count):
+            rest += channel_sums[i] * 0
+        finite[task] = sum_lanes(total) + rest == 0
+        task = take_task(counter)
 
 
 @kernel
-def differentiate_tap(
-    grads: Array,
-    spatial: Array,
+def differentiate_pair(
+    channel_sums: Array,
     spatial_sums: Array,
-    tiles: Array,
-    tile_sums: Array,
-    tap0: float,
-    tap1: float,
-    t: int,
-    offset: int,
+    grads: Array,
+    grad_planes: tuple[int, int],
+    source: Array,
+    planes_in: tuple[int, int],
+    factors: Array,
+    channel_filter: Array,
+    filters: tuple[int, int],
+    offsets: Array,
     length: int,
     add: bool | None,
-) -> tuple[float, float]:
-    """All three gradients of one tap of two channels; returns those of the channel filters."""
-    zero = index(0)
-    one = index(1)
-    sum0 = grads.dtype.type(0)
-    sum1 = grads.dtype.type(0)
-    for i in range(length):
-        j = offset + i
-        s = spatial[t, i]
-        grad0 = grads[zero, i]
-        grad1 = grads[one, i]
-        product0 = grad0 * tiles[zero, j]
-        product1 = grad1 * tiles[one, j]
-        if add is None:
-            spatial_sums[t, i] += product0 * tap0 + product1 * tap1
-            sum0 += product0 * s
-            sum1 += product1 * s
-            tile_sums[zero, j] += s * tap0 * grad0
-            tile_sums[one, j] += s * tap1 * grad1
+) -> None:
+    """Add what a block of two channels contributes to the gradients of both filters."""
+    taps = len(offsets)
+    one, zero = grads.dtype.type(1), grads.dtype.type(0)
+    is_pair = one if filters[0] != filters[1] else zero
+    none = spread(zero)
+    sweep = SWEEP_VECTORS * lanes(grads)
+    for start in range(0, length, sweep):
+        stop = min(start + sweep, length)
+        for t in range(taps):
+            if add is None:
+                channel0 = spread(channel_filter[filters[0] + t])
+                channel1 = spread(channel_filter[filters[1] + t] * is_pair)
+            else:
+                channel0 = spread(one)
+                channel1 = spread(is_pair)
+            acc0 = none
+            acc1 = none
+            for i in range(start, stop, lanes(grads)):
+                k = i * taps + t * lanes(grads)
+                j = i + offsets[t]
+                product0 = load(grads, grad_planes[0] + i) * load(source, planes_in[0] + j)
+                product1 = load(grads, grad_planes[1] + i) * load(source, planes_in[1] + j)
+                s = load(factors, k)
+                store(
+                    spatial_sums,
+                    k,
+                    load(spatial_sums, k) + product0 * channel0 + product1 * channel1,
+                )
+                acc0 += product0 * s
+                acc1 += product1 * s
+            channel_sums[filters[0] + t] += sum_lanes(acc0)
+            channel_sums[filters[1] + t] += sum_lanes(acc1) * is_pair
+
+
+@kernel
+def load_pair(
+    tiles: Array, x: Array, c: int, last: int, phases: Array, layout: Layout, top: int
+) -> None:
+    """Load the tiles of two channels, one behind the other."""
+    pixels = layout.height * layout.width
+    tile_size = len(phases) * layout.phase_size
+    for k in range(2):
+        first = pixels * (last if k else c)
+        if layout.stride == 1:
+            load_margins(tiles, k * tile_size, x, first + top * layout.width_out, layout)
         else:
-            spatial_sums[t, i] += product0 + product1
-            sum0 += product0
-            sum1 += product1
-            tile_sums[zero, j] += (s + tap0) * grad0
-            tile_sums[one, j] += (s + tap1) * grad1
-    return sum0, sum1
+            load_phases(tiles, k * tile_size, x, first, phases, layout, top)
 
 
 @kernel
-def locate(task: int, blocks: Blocks) -> tuple[int, int, int]:
-    """Image, first output row and number of output rows of a task."""
-    top = (task % blocks.per_image) * blocks.rows
-    return task // blocks.per_image, top, min(blocks.rows, blocks.height_out - top)
-
-
-@kernel
-def tile_size(blocks: Blocks) -> int:
-    """Values in one channel's tile, all its phases."""
-    return blocks.stride * blocks.stride * (blocks.rows + blocks.halo) * blocks.pitch
-
-
-@kernel
-def flat_length(blocks: Blocks, rows: int) -> int:
-    """Turns of the flat loop: up to the last output of the last row."""
-    return (rows - 1) * blocks.pitch + blocks.width_out
-
-
-@kernel
-def load_rows(
-    target: Array, source: Array, start: int, planes: int, blocks: Blocks, top: int, rows: int
-) -> None:
-    """Spread the output rows top.. of planes start.. of `source` to tile rows."""
-    for p in range(index(planes)):
-        q = index(start) + p
-        for row in range(rows):
-            i = index(row * blocks.pitch)
-            j = index((top + row) * blocks.width_out)
-            for w in range(index(blocks.width_out)):
-                target[p, i + w] = source[q, j + w]
-
-
-@kernel
-def store_rows(
-    target: Array, source: Array, start: int, planes: int, blocks: Blocks, top: int, rows: int
-) -> None:
-    """Undo `load_rows`."""
-    for p in range(index(planes)):
-        q = index(start) + p
-        for row in range(rows):
-            i = index((top + row) * blocks.width_out)
-            j = index(row * blocks.pitch)
-            for w in range(index(blocks.width_out)):
-                target[q, i + w] = source[p, j + w]
-
-
-@kernel
-def tile_columns(blocks: Blocks, phase_w: int) -> tuple[int, int, int]:
-    """Which columns of a horizontal phase lie inside the image, and the input column of the first.
-
-    Returns:
-        (first, count, start): columns first.. hold the inputs start, start + stride, ...
-    """
-    stride = blocks.stride
-    first = max(0, (blocks.padding - phase_w + stride - 1) // stride)
-    last = min(blocks.pitch, (blocks.width - 1 + blocks.padding - phase_w + stride) // stride)
-    return first, max(0, last - first), first * stride + phase_w - blocks.padding
-
-
-@kernel
-def load_tiles(
-    tiles: Array, source: Array, start: int, planes: int, blocks: Blocks, top: int, rows: int
-) -> None:
-    """Copy the input rows that `rows` outputs need, split into phases; margins stay as they are."""
-    stride = index(blocks.stride)
-    for phase in range(blocks.stride * blocks.stride):
-        column, count, w_start = tile_columns(blocks, phase % blocks.stride)
-        for row in range(rows + blocks.halo):
-            h = (top + row) * blocks.stride + phase // blocks.stride - blocks.padding
-            if h < 0 or h >= blocks.height:
-                continue
-            i = index((phase * (blocks.rows + blocks.halo) + row) * blocks.pitch + column)
-            j = index(h * blocks.width + w_start)
-            for p in range(index(planes)):
-                q = index(start) + p
-                for w in range(index(count)):
-                    tiles[p, i + w] = source[q, j + w * stride]
-
-
-@kernel
-def add_tiles(
-    target: Array, sums: Array, start: int, planes: int, blocks: Blocks, top: int, rows: int
-) -> None:
-    """Add tiles to where `load_tiles` reads them."""
-    stride = index(blocks.stride)
-    for phase in range(blocks.stride * blocks.stride):
-        column, count, w_start = tile_columns(blocks, phase % blocks.stride)
-        for row in range(rows + blocks.halo):
-            h = (top + row) * blocks.stride + phase // blocks.stride - blocks.padding
-            if h < 0 or h >= blocks.height:
-                continue
-            i = index((phase * (blocks.rows + blocks.halo) + row) * blocks.pitch + column)
-            j = index(h * blocks.width + w_start)
-            for p in range(index(planes)):
-                q = index(start) + p
-                for w in range(index(count)):
-                    target[q, j + w * stride] += sums[p, i + w]
-
-
-def take(values: Array, row: int, first: int, like: Any) -> Taps:
-    """As many of `values[row, first:]` as the tuple `like` has, as a tuple; only in kernels."""
-    raise NotImplementedError("compiled by Numba only")
-
-
-@overload(take)  # type: ignore[untyped-decorator]
-def _take(values: Any, row: Any, first: Any, like: Any) -> Any:
-    length = len(like)
-
-    def take_tuple(values: Any, row: Any, first: Any, like: Any) -> Any:
-        return to_fixed_tuple(values[row, first : first + length], length)
-
-    return take_tuple
+def locate(task: int, layout: Layout) -> tuple[int, int, int, int, int]:
+    """Image, first output row and number of rows, first channel and last, exclusive, of a task."""
+    chunk = task % layout.chunks
+    block = task // layout.chunks % layout.blocks
+    top = block * layout.rows
+    pairs = (layout.channels + 1) // 2
+    return (
+        task // layout.chunks // layout.blocks,
+        top,
+        min(layout.rows, layout.height_out - top),
+        2 * (pairs * chunk // layout.chunks),
+        min(layout.channels, 2 * (pairs * (chunk + 1) // layout.chunks)),
+    )
