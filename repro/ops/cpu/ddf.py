@@ -23,8 +23,19 @@ computes the others again, tap by tap.
 
 from __future__ import annotations
 
-from repro.ops.cpu.jit import kernel, take_task
+from repro.ops.cpu.jit import inlined, kernel, take_task
 from repro.ops.cpu.plan import Array, Layout, Taps
+from repro.ops.cpu.taps import (
+    add_products,
+    add_sums,
+    load_each,
+    products,
+    repeat,
+    spread_each,
+    store_each,
+    sum_taps,
+    take,
+)
 from repro.ops.cpu.tile import (
     clear_outside,
     lies_inside,
@@ -37,19 +48,9 @@ from repro.ops.cpu.tile import (
     store_phase,
     unpack,
 )
-from repro.ops.cpu.vector import (
-    lanes,
-    load,
-    spread,
-    spread_at,
-    store,
-    store_first,
-    sum_lanes,
-)
+from repro.ops.cpu.vector import lanes, load, load_inside, spread, store, store_first, sum_lanes
 
-# Outputs that one sweep over the taps of the backward pass takes: what it reads and writes of two
-# channels stays in the first-level cache.
-SWEEP_VECTORS = 32
+Four = tuple[int, int, int, int]
 
 
 @kernel
@@ -63,6 +64,7 @@ def forward_kernel(
     finite: Array,
     layout: Layout,
     taps: Taps,
+    group: tuple[int, ...],
     add: bool | None,
 ) -> None:
     """Tasks are blocks of output rows of a chunk of channels; all arrays are flat.
@@ -70,96 +72,100 @@ def forward_kernel(
     Args:
         channel_filter: of N*C channels, taps in the order `taps.order`.
         finite: (tasks,), whether all that a task wrote was finite.
+        group: as long as a group of taps; its values do not matter.
         add: None multiplies the two filters, True adds them; None is resolved while compiling.
     """
     task = take_task(counter)
     if task >= tasks:
         return
-    count = len(taps.order)
-    pixels = layout.height * layout.width
+    slots = len(taps.order)
     pixels_out = layout.height_out * layout.width_out
-    packed = scratch(count * round_up(layout.rows * layout.width_out, x), x)
-    inside = packed if add is None else scratch(len(packed), x)
-    tile_size = len(taps.phases) * layout.phase_size
-    tiles = scratch(2 * tile_size, x)
+    size = round_up(layout.rows * layout.width_out, x)
+    packed = scratch(slots * size, x)
+    inside = packed if add is None else scratch(slots * size, x)
+    tiles = scratch(4 * len(taps.phases) * layout.phase_size, x)
     tiles[:] = 0
-    unshifted = taps.order * 0
+    in_place = (taps.order, taps.order * 0)
     while task < tasks:
         n, top, rows, start, stop = locate(task, layout)
         begin, length = top * layout.width_out, rows * layout.width_out
-        planes = n * count * pixels_out + begin
-        pack(packed, spatial_filter, planes, taps.order, unshifted, pixels_out, length)
-        clear_outside(packed, taps.inside, layout, top, rows)
+        planes = n * len_filter(taps) * pixels_out + begin
+        pack(packed, spatial_filter, planes, in_place, group, pixels_out, size, length)
+        clear_outside(packed, taps.inside, group, size, layout, top, rows)
         if add is not None:
-            pack_ones(inside, count, length)
-            clear_outside(inside, taps.inside, layout, top, rows)
+            pack_ones(inside, slots, group, size, length)
+            clear_outside(inside, taps.inside, group, size, layout, top, rows)
         total = spread(x.dtype.type(0))
-        for c in range(n * layout.channels + start, n * layout.channels + stop, 2):
-            last = min(c + 1, n * layout.channels + stop - 1)
-            planes_out = (c * pixels_out + begin, last * pixels_out + begin)
-            source, planes_in = x, (c * pixels + begin, last * pixels + begin)
-            if layout.stride > 1 or not lies_inside(x, planes_in, layout, length):
-                source, planes_in = tiles, (layout.margin, tile_size + layout.margin)
-                load_pair(tiles, x, c, last, taps.phases, layout, top)
-            total += filter_pair(
-                out,
-                planes_out,
-                source,
-                planes_in,
-                packed,
-                inside,
-                channel_filter,
-                (c * count, last * count),
-                taps.offsets,
-                (0, count),
-                length,
-                add,
-            )
+        for c in range(n * layout.channels + start, n * layout.channels + stop, 4):
+            four = channels_from(c, n * layout.channels + stop)
+            source, planes_in = read_four(x, tiles, four, taps.phases, layout, top, length)
+            for k in range(0, min(4, four[3] - c + 1), 2):
+                planes_out = (four[k] * pixels_out + begin, four[k + 1] * pixels_out + begin)
+                for g in range(slots // len(group)):
+                    total += filter_group(
+                        out,
+                        planes_out,
+                        source,
+                        (planes_in[k], planes_in[k + 1]),
+                        packed,
+                        inside,
+                        g * len(group) * size,
+                        channel_filter,
+                        (four[k] * slots + g * len(group), four[k + 1] * slots + g * len(group)),
+                        take(taps.offsets, g * len(group), group),
+                        g == 0,
+                        length,
+                        add,
+                    )
         finite[task] = sum_lanes(total) == 0
         task = take_task(counter)
 
 
-@kernel
-def filter_pair(
+@inlined
+def filter_group(
     out: Array,
     planes_out: tuple[int, int],
     source: Array,
     planes_in: tuple[int, int],
     packed: Array,
     inside: Array,
+    start: int,
     channel_filter: Array,
     filters: tuple[int, int],
-    offsets: Array,
-    some_taps: tuple[int, int],
+    offsets: tuple[int, ...],
+    is_first: bool,
     length: int,
     add: bool | None,
 ) -> object:
-    """Filter a block of two channels; returns a vector of zeros if all is finite, else NaN.
+    """Filter a block of two channels with a group of taps; a vector of zeros, or NaN if not finite.
 
     Args:
         planes_out, planes_in, filters: index of the two channels' first output, input, tap.
         inside: for "add", packed ones where the taps lie inside the image.
-        some_taps: the first tap and the last, exclusive, that take part.
+        start: of the group in `packed` and `inside`.
+        is_first: whether outputs are written, not added to.
     """
-    step = len(offsets) * lanes(out)
-    none = spread(out.dtype.type(0))
+    one, none = spread(out.dtype.type(1)), spread(out.dtype.type(0))
     total = none
-    row = 0
+    weights0 = spread_each(channel_filter, filters[0], offsets)
+    weights1 = spread_each(channel_filter, filters[1], offsets)
     for i in range(0, length, lanes(out)):
-        acc0 = none
-        acc1 = none
-        for t in range(some_taps[0], some_taps[1]):
-            s = load(packed, row + t * lanes(out))
-            channel0 = spread_at(channel_filter, filters[0] + t)
-            channel1 = spread_at(channel_filter, filters[1] + t)
-            j = i + offsets[t]
-            if add is None:
-                acc0 += s * channel0 * load(source, planes_in[0] + j)
-                acc1 += s * channel1 * load(source, planes_in[1] + j)
-            else:
-                is_inside = load(inside, row + t * lanes(out))
-                acc0 += (s + is_inside * channel0) * load(source, planes_in[0] + j)
-                acc1 += (s + is_inside * channel1) * load(source, planes_in[1] + j)
+        k = start + i * len(offsets)
+        spatial = load_each(packed, k, offsets)
+        products0 = products(spatial, source, planes_in[0] + i, offsets)
+        products1 = products(spatial, source, planes_in[1] + i, offsets)
+        if add is None:
+            acc0 = sum_taps(products0, weights0)
+            acc1 = sum_taps(products1, weights1)
+        else:
+            is_inside = load_each(inside, k, offsets)
+            inputs0 = products(is_inside, source, planes_in[0] + i, offsets)
+            inputs1 = products(is_inside, source, planes_in[1] + i, offsets)
+            acc0 = sum_taps(products0, one) + sum_taps(inputs0, weights0)
+            acc1 = sum_taps(products1, one) + sum_taps(inputs1, weights1)
+        if not is_first:
+            acc0 += load_inside(out, planes_out[0] + i)
+            acc1 += load_inside(out, planes_out[1] + i)
         if i + lanes(out) <= length:
             store(out, planes_out[0] + i, acc0)
             store(out, planes_out[1] + i, acc1)
@@ -167,7 +173,6 @@ def filter_pair(
             store_first(out, planes_out[0] + i, acc0, length - i)
             store_first(out, planes_out[1] + i, acc1, length - i)
         total += (acc0 + acc1) * none
-        row += step
     return total
 
 
@@ -185,172 +190,265 @@ def backward_kernel(
     finite: Array,
     layout: Layout,
     taps: Taps,
+    group: tuple[int, ...],
     add: bool | None,
 ) -> None:
     """Tasks as in `forward_kernel`, and the arguments that are not named here.
 
     Args:
         grad_x: of x; where stride > 1, zeros.
-        grad_channel: (blocks, N*C*K*K), what each block of rows contributes, zeros.
+        grad_channel: (blocks, N*C*slots), what each block of rows contributes, zeros.
         grad_spatial: (chunks, N*K*K*pixels), what each chunk of channels contributes.
     """
     task = take_task(counter)
     if task >= tasks:
         return
-    count = len(taps.order)
+    slots = len(taps.order)
     pixels = layout.height * layout.width
     pixels_out = layout.height_out * layout.width_out
     size = round_up(layout.rows * layout.width_out, x)
-    # For the gradient of x, taps are gathered: packed where they come from, not where they lie.
-    gathered = scratch(count * size, x)
-    gathered_inside = gathered if add is None else scratch(count * size, x)
-    # For that of the channel filter, the factor beside x and grad_out: for "add" it is one.
-    factors = scratch(count * size, x)
-    sums = scratch(count * size, x)
-    grad_tiles = scratch(2 * layout.phase_size, x)
-    tile_size = len(taps.phases) * layout.phase_size
-    tiles = scratch(2 * tile_size, x)
+    # Taps are gathered: packed for the input that they lead to, not for the output they come from.
+    packed = scratch(slots * size, x)
+    inside = packed if add is None else scratch(slots * size, x)
+    spatial_sums = scratch(slots * size, x)
+    weights = scratch(4 * slots, x)
+    grad_tiles = scratch(4 * layout.phase_size, x)
+    tiles = scratch(4 * len(taps.phases) * layout.phase_size, x)
     tiles[:] = 0
     grad_phases = scratch(2 * size, x)
-    unshifted = taps.order * 0
     while task < tasks:
         n, top, rows, start, stop = locate(task, layout)
         begin, length = top * layout.width_out, rows * layout.width_out
-        planes = n * count * pixels_out + begin
-        pack(gathered, spatial_filter, planes, taps.order, taps.back_offsets, pixels_out, length)
-        clear_outside(gathered, taps.back_inside, layout, top, rows)
-        if add is None:
-            pack(factors, spatial_filter, planes, taps.order, unshifted, pixels_out, length)
-        else:
-            pack_ones(factors, count, length)
-            pack_ones(gathered_inside, count, length)
-            clear_outside(gathered_inside, taps.back_inside, layout, top, rows)
-        clear_outside(factors, taps.inside, layout, top, rows)
-        sums[:] = 0
+        planes = n * len_filter(taps) * pixels_out + begin
+        gathered = (taps.order, taps.back_offsets)
+        pack(packed, spatial_filter, planes, gathered, group, pixels_out, size, length)
+        clear_outside(packed, taps.back_inside, group, size, layout, top, rows)
+        if add is not None:
+            pack_ones(inside, slots, group, size, length)
+            clear_outside(inside, taps.back_inside, group, size, layout, top, rows)
+        spatial_sums[:] = 0
         total = spread(x.dtype.type(0))
-        block = task // layout.chunks % layout.blocks
-        channel_sums = grad_channel[block]
-        for c in range(n * layout.channels + start, n * layout.channels + stop, 2):
-            last = min(c + 1, n * layout.channels + stop - 1)
-            filters = (c * count, last * count)
-            grads, grad_planes = grad_out, (c * pixels_out + begin, last * pixels_out + begin)
-            if not lies_inside(grad_out, grad_planes, layout, length):
-                load_margins(grad_tiles, 0, grad_out, grad_planes[0], layout)
-                load_margins(grad_tiles, layout.phase_size, grad_out, grad_planes[1], layout)
-                grads, grad_planes = grad_tiles, (layout.margin, layout.phase_size + layout.margin)
+        channel_sums = grad_channel[task // layout.chunks % layout.blocks]
+        for c in range(n * layout.channels + start, n * layout.channels + stop, 4):
+            four = channels_from(c, n * layout.channels + stop)
+            source, planes_in = read_four(x, tiles, four, taps.phases, layout, top, length)
+            grads, grad_planes = read_gradients(grad_out, grad_tiles, four, layout, begin, length)
+            load_weights(weights, channel_filter, four, slots, add)
             for p in range(len(taps.phases)):
-                target, target_planes = grad_x, (c * pixels + begin, last * pixels + begin)
-                if layout.stride > 1:
-                    target, target_planes = grad_phases, (0, size)
-                total += filter_pair(
-                    target,
-                    target_planes,
+                for k in range(0, min(4, four[3] - c + 1), 2):
+                    target = grad_x if layout.stride == 1 else grad_phases
+                    target_planes = (0, size)
+                    if layout.stride == 1:
+                        target_planes = (four[k] * pixels + begin, four[k + 1] * pixels + begin)
+                    for g in range(taps.phases[p, 2], taps.phases[p, 3]):
+                        total += gather_group(
+                            target,
+                            target_planes,
+                            channel_sums,
+                            grads,
+                            (grad_planes[k], grad_planes[k + 1]),
+                            source,
+                            (
+                                planes_in[k] + p * layout.phase_size,
+                                planes_in[k + 1] + p * layout.phase_size,
+                            ),
+                            packed,
+                            inside,
+                            g * len(group) * size,
+                            channel_filter,
+                            (
+                                four[k] * slots + g * len(group),
+                                four[k + 1] * slots + g * len(group),
+                            ),
+                            take(taps.back_offsets, g * len(group), group),
+                            g == taps.phases[p, 2],
+                            length,
+                            add,
+                        )
+                    if layout.stride > 1:
+                        for channel in range(2):
+                            image = four[k + channel] * pixels
+                            phase = taps.phases[p]
+                            store_phase(
+                                grad_x, image, grad_phases, channel * size, phase, layout, top, rows
+                            )
+            for g in range(slots // len(group)):
+                differentiate_spatial(
+                    spatial_sums,
+                    g * len(group) * size,
                     grads,
                     grad_planes,
-                    gathered,
-                    gathered_inside,
-                    channel_filter,
-                    filters,
-                    taps.back_offsets,
-                    (taps.phases[p, 2], taps.phases[p, 3]),
+                    source,
+                    planes_in,
+                    weights,
+                    g * len(group),
+                    slots,
+                    take(taps.offsets, g * len(group), group),
                     length,
-                    add,
                 )
-                if layout.stride > 1:
-                    phase = taps.phases[p]
-                    store_phase(grad_x, c * pixels, grad_phases, 0, phase, layout, top, rows)
-                    store_phase(grad_x, last * pixels, grad_phases, size, phase, layout, top, rows)
-            source, planes_in = x, (c * pixels + begin, last * pixels + begin)
-            if layout.stride > 1 or not lies_inside(x, planes_in, layout, length):
-                source, planes_in = tiles, (layout.margin, tile_size + layout.margin)
-                load_pair(tiles, x, c, last, taps.phases, layout, top)
-            differentiate_pair(
-                channel_sums,
-                sums,
-                grads,
-                grad_planes,
-                source,
-                planes_in,
-                factors,
-                channel_filter,
-                filters,
-                taps.offsets,
-                length,
-                add,
-            )
-        clear_outside(sums, taps.inside, layout, top, rows)
-        chunk = task % layout.chunks
-        unpack(grad_spatial[chunk], planes, taps.order, sums, pixels_out, length)
+        clear_outside(spatial_sums, taps.inside, group, size, layout, top, rows)
+        part = grad_spatial[task % layout.chunks]
+        unpack(part, planes, taps.order, spatial_sums, group, pixels_out, size, length)
         first, last = n * layout.channels + start, n * layout.channels + stop
         rest = x.dtype.type(0)
-        for i in range(first * count, last * count):
-            rest += channel_sums[i] * 0
+        for i in range(first * slots, last * slots):
+            rest += channel_sums[i] * x.dtype.type(0)
         finite[task] = sum_lanes(total) + rest == 0
         task = take_task(counter)
 
 
-@kernel
-def differentiate_pair(
+@inlined
+def gather_group(
+    grad_x: Array,
+    planes_x: tuple[int, int],
     channel_sums: Array,
-    spatial_sums: Array,
     grads: Array,
     grad_planes: tuple[int, int],
     source: Array,
     planes_in: tuple[int, int],
-    factors: Array,
+    packed: Array,
+    inside: Array,
+    start: int,
     channel_filter: Array,
     filters: tuple[int, int],
-    offsets: Array,
+    offsets: tuple[int, ...],
+    is_first: bool,
     length: int,
     add: bool | None,
+) -> object:
+    """What a group of taps contributes to the gradients of x and of the channel filters.
+
+    Arguments and result are like those of `filter_group`; a tap's product of spatial filter and
+    incoming gradient serves both.
+    """
+    one, none = spread(grads.dtype.type(1)), spread(grads.dtype.type(0))
+    total = none
+    weights0 = spread_each(channel_filter, filters[0], offsets)
+    weights1 = spread_each(channel_filter, filters[1], offsets)
+    sums0 = repeat(none, offsets)
+    sums1 = repeat(none, offsets)
+    for i in range(0, length, lanes(grads)):
+        k = start + i * len(offsets)
+        spatial = load_each(packed, k, offsets)
+        products0 = products(spatial, grads, grad_planes[0] + i, offsets)
+        products1 = products(spatial, grads, grad_planes[1] + i, offsets)
+        acc0 = none
+        acc1 = none
+        if add is not None:
+            acc0 = sum_taps(products0, one)
+            acc1 = sum_taps(products1, one)
+            is_inside = load_each(inside, k, offsets)
+            products0 = products(is_inside, grads, grad_planes[0] + i, offsets)
+            products1 = products(is_inside, grads, grad_planes[1] + i, offsets)
+        acc0 += sum_taps(products0, weights0)
+        acc1 += sum_taps(products1, weights1)
+        sums0 = add_products(sums0, products0, load(source, planes_in[0] + i))
+        sums1 = add_products(sums1, products1, load(source, planes_in[1] + i))
+        if not is_first:
+            acc0 += load_inside(grad_x, planes_x[0] + i)
+            acc1 += load_inside(grad_x, planes_x[1] + i)
+        if i + lanes(grads) <= length:
+            store(grad_x, planes_x[0] + i, acc0)
+            store(grad_x, planes_x[1] + i, acc1)
+        else:
+            store_first(grad_x, planes_x[0] + i, acc0, length - i)
+            store_first(grad_x, planes_x[1] + i, acc1, length - i)
+        total += (acc0 + acc1) * none
+    add_sums(channel_sums, filters[0], sums0)
+    if filters[1] != filters[0]:
+        add_sums(channel_sums, filters[1], sums1)
+    return total
+
+
+@inlined
+def differentiate_spatial(
+    spatial_sums: Array,
+    start: int,
+    grads: Array,
+    grad_planes: Four,
+    source: Array,
+    planes_in: Four,
+    weights: Array,
+    first_tap: int,
+    slots: int,
+    offsets: tuple[int, ...],
+    length: int,
 ) -> None:
-    """Add what a block of two channels contributes to the gradients of both filters."""
-    taps = len(offsets)
-    one, zero = grads.dtype.type(1), grads.dtype.type(0)
-    is_pair = one if filters[0] != filters[1] else zero
-    none = spread(zero)
-    sweep = SWEEP_VECTORS * lanes(grads)
-    for start in range(0, length, sweep):
-        stop = min(start + sweep, length)
-        for t in range(taps):
-            if add is None:
-                channel0 = spread(channel_filter[filters[0] + t])
-                channel1 = spread(channel_filter[filters[1] + t] * is_pair)
-            else:
-                channel0 = spread(one)
-                channel1 = spread(is_pair)
-            acc0 = none
-            acc1 = none
-            for i in range(start, stop, lanes(grads)):
-                k = i * taps + t * lanes(grads)
-                j = i + offsets[t]
-                product0 = load(grads, grad_planes[0] + i) * load(source, planes_in[0] + j)
-                product1 = load(grads, grad_planes[1] + i) * load(source, planes_in[1] + j)
-                s = load(factors, k)
-                store(
-                    spatial_sums,
-                    k,
-                    load(spatial_sums, k) + product0 * channel0 + product1 * channel1,
-                )
-                acc0 += product0 * s
-                acc1 += product1 * s
-            channel_sums[filters[0] + t] += sum_lanes(acc0)
-            channel_sums[filters[1] + t] += sum_lanes(acc1) * is_pair
+    """Add what a group of taps of four channels contributes to the gradient of the spatial filter.
+
+    Four, so that the sums are loaded and stored half as often as with two.
+    """
+    for i in range(0, length, lanes(grads)):
+        k = start + i * len(offsets)
+        sums = load_each(spatial_sums, k, offsets)
+        for channel in range(4):
+            inputs = products(
+                load(grads, grad_planes[channel] + i), source, planes_in[channel] + i, offsets
+            )
+            channel_taps = spread_each(weights, channel * slots + first_tap, offsets)
+            sums = add_products(sums, inputs, channel_taps)
+        store_each(spatial_sums, k, sums)
 
 
 @kernel
-def load_pair(
-    tiles: Array, x: Array, c: int, last: int, phases: Array, layout: Layout, top: int
+def load_weights(
+    weights: Array, channel_filter: Array, four: Four, slots: int, add: bool | None
 ) -> None:
-    """Load the tiles of two channels, one behind the other."""
+    """What the products of four channels count in the spatial filter's gradient; a repeated, 0."""
+    for k in range(4):
+        is_new = k == 0 or four[k] != four[k - 1]
+        for t in range(slots):
+            weight = channel_filter[four[k] * slots + t] if add is None else 1
+            weights[k * slots + t] = weight if is_new else 0
+
+
+@kernel
+def read_four(
+    x: Array, tiles: Array, four: Four, phases: Array, layout: Layout, top: int, length: int
+) -> tuple[Array, Four]:
+    """Where to read a block of four channels: in place, or, copied to there, in tiles."""
     pixels = layout.height * layout.width
+    begin = top * layout.width_out
+    first, last = four[0] * pixels + begin, four[3] * pixels + begin
+    if layout.stride == 1 and lies_inside(x, first, last, layout, length):
+        planes = (first, four[1] * pixels + begin, four[2] * pixels + begin, last)
+        return x, planes
     tile_size = len(phases) * layout.phase_size
-    for k in range(2):
-        first = pixels * (last if k else c)
+    for k in range(4):
         if layout.stride == 1:
-            load_margins(tiles, k * tile_size, x, first + top * layout.width_out, layout)
+            load_margins(tiles, k * tile_size, x, four[k] * pixels + begin, layout)
         else:
-            load_phases(tiles, k * tile_size, x, first, phases, layout, top)
+            load_phases(tiles, k * tile_size, x, four[k] * pixels, phases, layout, top)
+    start = layout.margin
+    return tiles, (start, start + tile_size, start + 2 * tile_size, start + 3 * tile_size)
+
+
+@kernel
+def read_gradients(
+    grad_out: Array, tiles: Array, four: Four, layout: Layout, begin: int, length: int
+) -> tuple[Array, Four]:
+    """As `read_four`, of the incoming gradient, which has one phase."""
+    pixels = layout.height_out * layout.width_out
+    first, last = four[0] * pixels + begin, four[3] * pixels + begin
+    if lies_inside(grad_out, first, last, layout, length):
+        planes = (first, four[1] * pixels + begin, four[2] * pixels + begin, last)
+        return grad_out, planes
+    for k in range(4):
+        load_margins(tiles, k * layout.phase_size, grad_out, four[k] * pixels + begin, layout)
+    start, step = layout.margin, layout.phase_size
+    return tiles, (start, start + step, start + 2 * step, start + 3 * step)
+
+
+@kernel
+def channels_from(c: int, stop: int) -> Four:
+    """Four channels from c on; where there are fewer, the last one again."""
+    return c, min(c + 1, stop - 1), min(c + 2, stop - 1), min(c + 3, stop - 1)
+
+
+@kernel
+def len_filter(taps: Taps) -> int:
+    """K*K: the taps without those that only fill groups."""
+    return taps.order.max() + 1
 
 
 @kernel
@@ -359,11 +457,11 @@ def locate(task: int, layout: Layout) -> tuple[int, int, int, int, int]:
     chunk = task % layout.chunks
     block = task // layout.chunks % layout.blocks
     top = block * layout.rows
-    pairs = (layout.channels + 1) // 2
+    fours = (layout.channels + 3) // 4
     return (
         task // layout.chunks // layout.blocks,
         top,
         min(layout.rows, layout.height_out - top),
-        2 * (pairs * chunk // layout.chunks),
-        min(layout.channels, 2 * (pairs * (chunk + 1) // layout.chunks)),
+        4 * (fours * chunk // layout.chunks),
+        min(layout.channels, 4 * (fours * (chunk + 1) // layout.chunks)),
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from repro.ops.cpu.ddf import backward_kernel, forward_kernel
 from repro.ops.cpu.jit import run
-from repro.ops.cpu.plan import Array, Layout, plan
+from repro.ops.cpu.plan import Array, Plan, plan
 from repro.ops.reference.ddf import ddf_backward_reference, ddf_reference
 
 
@@ -35,18 +35,17 @@ def ddf_forward(
         return out.copy_(ddf_forward(*args))
     if out.numel() == 0:
         return out
-    layout, taps = plan(x.shape, channel_filter.shape[-1], stride, dilation, x.element_size())
-    finite = np.empty(_tasks(x, layout), np.bool_)
+    planned = plan(x.shape, channel_filter.shape[-1], stride, dilation, x.element_size())
+    finite = np.empty(_tasks(x, planned), np.bool_)
     run(
         forward_kernel,
         len(finite),
         _flat(x),
-        _flat(_sorted_taps(channel_filter, taps.order, stride)),
+        _flat(_by_slot(channel_filter, planned)),
         _flat(spatial_filter),
         _flat(out),
         finite,
-        layout,
-        taps,
+        *planned,
         _as_flag(kernel_combine),
     )
     for image in _not_finite(finite, len(x)):
@@ -76,30 +75,27 @@ def ddf_backward(
             torch.zeros_like(channel_filter),
             torch.zeros_like(spatial_filter),
         )
-    layout, taps = plan(x.shape, channel_filter.shape[-1], stride, dilation, x.element_size())
+    planned = plan(x.shape, channel_filter.shape[-1], stride, dilation, x.element_size())
     # With a stride there may be inputs that no tap reads.
     grad_x = x.new_zeros(x.shape) if stride > 1 else x.new_empty(x.shape)
-    grad_channel = x.new_zeros(layout.blocks, *channel_filter.flatten(2).shape)
-    grad_spatial = x.new_empty(layout.chunks, *spatial_filter.shape)
-    finite = np.empty(_tasks(x, layout), np.bool_)
+    grad_channel = x.new_zeros(planned.layout.blocks, *x.shape[:2], len(planned.taps.order))
+    grad_spatial = x.new_empty(planned.layout.chunks, *spatial_filter.shape)
+    finite = np.empty(_tasks(x, planned), np.bool_)
     run(
         backward_kernel,
         len(finite),
         _flat(grad_out),
         _flat(x),
-        _flat(_sorted_taps(channel_filter, taps.order, stride)),
+        _flat(_by_slot(channel_filter, planned)),
         _flat(spatial_filter),
         _flat(grad_x),
         grad_channel.flatten(1).numpy(),
         grad_spatial.flatten(1).numpy(),
         finite,
-        layout,
-        taps,
+        *planned,
         _as_flag(kernel_combine),
     )
-    by_tap = _sum_parts(grad_channel)
-    if stride > 1:
-        by_tap = by_tap[:, :, np.argsort(taps.order)]
+    by_tap = _by_tap(_sum_parts(grad_channel), planned)
     grads = (grad_x, by_tap.reshape(channel_filter.shape), _sum_parts(grad_spatial))
     for image in _not_finite(finite, len(x)):
         args = (grad_out[image], x[image], channel_filter[image], spatial_filter[image])
@@ -109,14 +105,24 @@ def ddf_backward(
     return grads
 
 
-def _tasks(x: Tensor, layout: Layout) -> int:
-    return len(x) * layout.blocks * layout.chunks
+def _tasks(x: Tensor, planned: Plan) -> int:
+    return len(x) * planned.layout.blocks * planned.layout.chunks
 
 
-def _sorted_taps(channel_filter: Tensor, order: Array, stride: int) -> Tensor:
-    """(N, C, K*K) in the kernels' order, which is the filter's own unless there is a stride."""
+def _by_slot(channel_filter: Tensor, planned: Plan) -> Tensor:
+    """(N, C, slots) from (N, C, K, K): zero in slots without a tap."""
     taps = channel_filter.flatten(2)
-    return taps if stride == 1 else taps[:, :, order]
+    if planned.is_sorted:
+        return taps
+    return torch.nn.functional.pad(taps, (0, 1))[:, :, planned.taps.order]  # -1 is what is padded
+
+
+def _by_tap(by_slot: Tensor, planned: Plan) -> Tensor:
+    """(N, C, K*K) from (N, C, slots)."""
+    if planned.is_sorted:
+        return by_slot
+    order = planned.taps.order
+    return by_slot[:, :, np.argsort(order)[np.count_nonzero(order < 0) :]]
 
 
 def _sum_parts(parts: Tensor) -> Tensor:

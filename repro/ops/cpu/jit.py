@@ -45,6 +45,11 @@ def kernel(function: Callable[..., Any]) -> Any:
     return compiled
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile `function` into its callers: a call with arrays costs as much as a 7 x 7 map."""
+    return njit(forceinline=True, **OPTIONS)(function)
+
+
 class _Cache(FunctionCache):  # type: ignore[misc]
     """Numba's cache, which notices changes of every file here, not only of the function's own.
 

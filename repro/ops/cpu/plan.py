@@ -45,16 +45,19 @@ class Layout(NamedTuple):
 
 
 class Taps(NamedTuple):
-    """What is particular to each tap, sorted by the phase that its input lies in.
+    """What is particular to each tap, in groups of `group_size` taps of the same phase.
+
+    Where the taps of a phase do not fill its last group, taps follow that count nothing: their
+    number is -1, their offset 0.
 
     Attributes:
-        order: (K*K,), the tap's number in the filter.
-        offsets: (K*K,), from an output to the tap's input.
-        back_offsets: (K*K,), from an input, in its phase, to the tap's output.
-        inside: (K*K, 4), outputs whose input lies in the image: first and last row, exclusive,
+        order: (slots,), the tap's number in the filter.
+        offsets: (slots,), from an output to the tap's input.
+        back_offsets: (slots,), from an input, in its phase, to the tap's output.
+        inside: (slots, 4), outputs whose input lies in the image: first and last row, exclusive,
             first and last column.
-        back_inside: (K*K, 4), the same of inputs whose output exists.
-        phases: (phases, 4), row and column of a phase, its first and last tap.
+        back_inside: (slots, 4), the same of inputs whose output exists.
+        phases: (phases, 4), row and column of a phase, its first and last group.
     """
 
     order: Array
@@ -65,33 +68,57 @@ class Taps(NamedTuple):
     phases: Array
 
 
+class Plan(NamedTuple):
+    """Layout and taps of a call; the size of a tuple is known while compiling."""
+
+    layout: Layout
+    taps: Taps
+    group: tuple[int, ...]
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the groups hold the filter's taps in the filter's own order."""
+        return bool(np.array_equal(self.taps.order, np.arange(len(self.taps.order))))
+
+
+class _Tap(NamedTuple):
+    """A tap, and where it lies: in which phase, and how many rows and columns away there."""
+
+    phase: tuple[int, int]
+    number: int
+    row: int
+    column: int
+
+
 @lru_cache(maxsize=1024)
 def plan(
     shape: tuple[int, int, int, int], kernel_size: int, stride: int, dilation: int, value_bytes: int
-) -> tuple[Layout, Taps]:
-    """Layout and taps for an input of `shape` (N, C, H, W)."""
+) -> Plan:
+    """The plan of a call with an input of `shape` (N, C, H, W)."""
     batch, channels, height, width = shape
     height_out, width_out = output_size(height, stride), output_size(width, stride)
-    rows = _rows(height_out, width_out, kernel_size**2 * value_bytes)
+    distances = range(-(kernel_size // 2) * dilation, kernel_size // 2 * dilation + 1, dilation)
+    by_phase: dict[tuple[int, int], list[_Tap]] = {}
+    for u, dh in enumerate(distances):
+        for v, dw in enumerate(distances):
+            phase = (dh % stride, dw % stride)
+            tap = _Tap(phase, u * kernel_size + v, dh // stride, dw // stride)
+            by_phase.setdefault(phase, []).append(tap)
+    group_size = _group_size([len(taps) for taps in by_phase.values()])
+    slots: list[_Tap] = []
+    phases = []
+    for phase, taps in by_phase.items():
+        fill = -len(taps) % group_size
+        first = len(slots) // group_size
+        slots += taps + [_Tap(phase, -1, 0, 0)] * fill
+        phases.append([*phase, first, len(slots) // group_size])
+
+    rows = _rows(height_out, width_out, len(slots) * value_bytes)
     blocks = output_size(height_out, rows)
-    chunks = min(output_size(TASKS, batch * blocks), max(1, channels // CHANNELS_PER_CHUNK))
-    shifts = sorted(
-        (
-            (dh % stride, dw % stride, u * kernel_size + v, dh // stride, dw // stride)
-            for u, dh in enumerate(_distances(kernel_size, dilation))
-            for v, dw in enumerate(_distances(kernel_size, dilation))
-        )
-    )
-    flat = [h * width_out + w for *_, h, w in shifts]
-    margin = output_size(max(map(abs, flat)), width_out) * width_out
+    flat = np.array([tap.row * width_out + tap.column for tap in slots])
+    margin = output_size(int(abs(flat).max()), width_out) * width_out
     phase_size = 2 * margin + rows * width_out + lane_count(value_bytes)
-    phases: list[list[int]] = []
-    offsets = []
-    for tap, (phase_h, phase_w, *_) in enumerate(shifts):
-        if not phases or phases[-1][:2] != [phase_h, phase_w]:
-            phases.append([phase_h, phase_w, tap, tap])
-        phases[-1][3] += 1
-        offsets.append((len(phases) - 1) * phase_size + flat[tap])
+    phase_number = [list(by_phase).index(tap.phase) for tap in slots]
     layout = Layout(
         channels=channels,
         height=height,
@@ -101,30 +128,40 @@ def plan(
         stride=stride,
         rows=rows,
         blocks=blocks,
-        chunks=chunks,
+        chunks=min(output_size(TASKS, batch * blocks), max(1, channels // CHANNELS_PER_CHUNK)),
         margin=margin,
         phase_size=phase_size,
     )
-    taps = Taps(
-        order=np.array([tap for _, _, tap, _, _ in shifts]),
-        offsets=np.array(offsets),
-        back_offsets=-np.array(flat),
+    table = Taps(
+        order=np.array([tap.number for tap in slots]),
+        offsets=flat + phase_size * np.array(phase_number),
+        back_offsets=-flat,
         inside=np.array(
             [
-                _inside(h * stride + phase_h, height, height_out, stride)
-                + _inside(w * stride + phase_w, width, width_out, stride)
-                for phase_h, phase_w, _, h, w in shifts
+                _inside(tap.row * stride + tap.phase[0], height, height_out, stride)
+                + _inside(tap.column * stride + tap.phase[1], width, width_out, stride)
+                for tap in slots
             ]
         ),
-        back_inside=np.array([_kept(h, height_out) + _kept(w, width_out) for *_, h, w in shifts]),
+        back_inside=np.array(
+            [_kept(tap.row, height_out) + _kept(tap.column, width_out) for tap in slots]
+        ),
         phases=np.array(phases),
     )
-    return layout, taps
+    return Plan(layout, table, (0,) * group_size)
 
 
-def _distances(kernel_size: int, dilation: int) -> range:
-    reach = kernel_size // 2 * dilation
-    return range(-reach, reach + 1, dilation)
+def _group_size(taps_of_phases: list[int]) -> int:
+    """How many taps to take at once: at most nine, whose sums fit the registers of AVX-512.
+
+    A slot costs its products; a group costs a load and a store of what is summed.
+    """
+
+    def cost(size: int) -> int:
+        groups = sum(output_size(taps, size) for taps in taps_of_phases)
+        return groups * size + groups
+
+    return min(range(1, 10), key=cost)
 
 
 def _rows(height_out: int, width_out: int, bytes_per_pixel: int) -> int:

@@ -1,8 +1,9 @@
 """Blocks of filters and images in the order in which the DDF kernels on the CPU read them.
 
-The K*K spatial filters of a block are packed: for each vector of pixels its K*K vectors, one behind
-another. Taps that lie outside the image are set to zero there, so the kernels need not see borders
-or row ends: what such a tap reads instead counts nothing, unless it is not finite.
+The spatial filters of a block are packed by groups of taps (`repro.ops.cpu.plan`): for each vector
+of pixels the group's taps, one vector behind another. Taps that lie outside the image are set to
+zero there, so the kernels need not see borders or row ends: what such a tap reads instead counts
+nothing, unless it is not finite.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 
 from repro.ops.cpu.jit import kernel
 from repro.ops.cpu.plan import Array, Layout
-from repro.ops.cpu.vector import lanes, load, load_inside, store, store_first
+from repro.ops.cpu.vector import lanes, load, load_inside, spread, store, store_first
 
 # Indices are unsigned: Numba wraps signed ones around the end of an array, which costs a select per
 # access and half the speed.
@@ -33,77 +34,111 @@ def round_up(length: int, like: Array) -> int:
 
 
 @kernel
-def position(pixel: int, tap: int, taps: int, like: Array) -> int:
-    """Where a tap of a pixel lies in a packed block."""
-    return (pixel // lanes(like) * taps + tap) * lanes(like) + pixel % lanes(like)
+def position(pixel: int, tap: int, group: tuple[int, ...], size: int, like: Array) -> int:
+    """Where a tap of a pixel lies in a packed block of `size` pixels."""
+    vector = pixel // lanes(like) * lanes(like)
+    start = tap // len(group) * len(group) * size + tap % len(group) * lanes(like)
+    return start + vector * len(group) + pixel % lanes(like)
 
 
 @kernel
 def pack(
-    packed: Array, planes: Array, first: int, order: Array, shifts: Array, pixels: int, length: int
+    packed: Array,
+    planes: Array,
+    first: int,
+    taps: tuple[Array, Array],
+    group: tuple[int, ...],
+    pixels: int,
+    size: int,
+    length: int,
 ) -> None:
     """Pack `length` pixels of K*K planes, from index `first` of the first plane on.
 
     Args:
-        order: (K*K,), the plane of each tap. shifts: (K*K,), how far from the pixel it is read.
+        taps: the plane of each tap, or -1 for zeros; and how far from the pixel it is read.
         pixels: from one plane to the next.
+        size: pixels that a packed block has room for, whole vectors.
     """
-    taps = len(order)
-    for i in range(0, length, lanes(packed)):
-        for t in range(taps):
-            values = load_inside(planes, first + order[t] * pixels + i + shifts[t])
-            store(packed, i * taps + t * lanes(packed), values)
-    for i in range(length, round_up(length, packed)):
-        for t in range(taps):
-            packed[position(i, t, taps, packed)] = 0
+    order, shifts = taps
+    for t in range(len(order)):
+        start = position(0, t, group, size, packed)
+        if order[t] < 0:
+            for i in range(0, length, lanes(packed)):
+                store(packed, start + i * len(group), spread(packed.dtype.type(0)))
+            continue
+        plane = first + order[t] * pixels + shifts[t]
+        for i in range(0, length, lanes(packed)):
+            store(packed, start + i * len(group), load_inside(planes, plane + i))
+        for i in range(length, round_up(length, packed)):
+            packed[position(i, t, group, size, packed)] = 0
 
 
 @kernel
-def pack_ones(packed: Array, taps: int, length: int) -> None:
+def pack_ones(packed: Array, taps: int, group: tuple[int, ...], size: int, length: int) -> None:
     """As `pack`, of planes of ones."""
-    for i in range(round_up(length, packed)):
-        for t in range(taps):
-            packed[position(i, t, taps, packed)] = 1 if i < length else 0
+    for t in range(taps):
+        for i in range(round_up(length, packed)):
+            packed[position(i, t, group, size, packed)] = 1 if i < length else 0
 
 
 @kernel
-def clear_outside(packed: Array, inside: Array, layout: Layout, top: int, rows: int) -> None:
+def clear_outside(
+    packed: Array,
+    inside: Array,
+    group: tuple[int, ...],
+    size: int,
+    layout: Layout,
+    top: int,
+    rows: int,
+) -> None:
     """Set to zero what lies outside `inside`, of a block that starts at row `top`."""
-    taps = len(inside)
-    for t in range(taps):
-        first_row, last_row, first_column, last_column = inside[t]
+    for t in range(len(inside)):
+        first_row, last_row = inside[t, 0], inside[t, 1]
+        last_column = inside[t, 3]
+        if (
+            first_row <= top
+            and top + rows <= last_row
+            and last_column - inside[t, 2] == (layout.width_out)
+        ):
+            continue
         for row in range(rows):
-            first = first_column
+            first_column = inside[t, 2]
             if top + row < first_row or top + row >= last_row:
-                first = layout.width_out
+                first_column = layout.width_out
             pixel = row * layout.width_out
-            for w in range(first):
-                packed[position(pixel + w, t, taps, packed)] = 0
+            for w in range(first_column):
+                packed[position(pixel + w, t, group, size, packed)] = 0
             for w in range(last_column, layout.width_out):
-                packed[position(pixel + w, t, taps, packed)] = 0
+                packed[position(pixel + w, t, group, size, packed)] = 0
 
 
 @kernel
 def unpack(
-    planes: Array, first: int, order: Array, packed: Array, pixels: int, length: int
+    planes: Array,
+    first: int,
+    order: Array,
+    packed: Array,
+    group: tuple[int, ...],
+    pixels: int,
+    size: int,
+    length: int,
 ) -> None:
     """Undo `pack`."""
-    taps = len(order)
-    for i in range(0, length, lanes(packed)):
-        for t in range(taps):
-            values = load(packed, i * taps + t * lanes(packed))
-            store_first(planes, first + order[t] * pixels + i, values, length - i)
+    for t in range(len(order)):
+        if order[t] < 0:
+            continue
+        start = position(0, t, group, size, packed)
+        plane = first + order[t] * pixels
+        for i in range(0, length, lanes(packed)):
+            values = load(packed, start + i * len(group))
+            store_first(planes, plane + i, values, length - i)
 
 
 @kernel
-def lies_inside(planes: Array, starts: tuple[int, int], layout: Layout, length: int) -> bool:
-    """Whether blocks of two planes may be read in place, with their margins.
-
-    Args:
-        starts: index of the first value of each, the lower one first.
-    """
-    start = starts[0] - layout.margin
-    stop = starts[1] + round_up(length, planes) + layout.margin
+def lies_inside(planes: Array, first: int, last: int, layout: Layout, length: int) -> bool:
+    """Whether blocks that start at `first` to `last` may be read in place, with their margins."""
+    start = first - layout.margin
+    stop = last + round_up(length, planes) + layout.margin
     return start >= 0 and stop <= planes.size
 
 

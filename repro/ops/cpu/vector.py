@@ -51,8 +51,7 @@ def load(typing_context: Any, array: Any, index: Any) -> tuple[Any, Codegen]:
     vector = VectorType(array.dtype)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
-        return builder.load(pointer, align=_value_bytes(vector))
+        return load_vector(context, builder, signature.args[0], args[0], args[1])
 
     return vector(array, types.intp), codegen
 
@@ -64,16 +63,16 @@ def load_inside(typing_context: Any, array: Any, index: Any) -> tuple[Any, Codeg
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         llvm_type = context.get_value_type(vector)
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
+        pointer = vector_pointer(context, builder, signature.args[0], args[0], args[1], vector)
         size = context.make_array(signature.args[0])(context, builder, args[0]).nitems
-        position = builder.add(_lanes(vector), _spread(builder, args[1], vector.lanes))
+        position = builder.add(_lanes(vector), spread_value(builder, args[1], vector.lanes))
         # Unsigned, so that a position before the array is beyond its end too.
-        inside = builder.icmp_unsigned("<", position, _spread(builder, size, vector.lanes))
+        inside = builder.icmp_unsigned("<", position, spread_value(builder, size, vector.lanes))
         return _call_masked(
             builder,
             "load",
             llvm_type,
-            (pointer, ir.Constant(ir.IntType(32), _value_bytes(vector)), inside, llvm_type(None)),
+            (pointer, ir.Constant(ir.IntType(32), value_bytes_of(vector)), inside, llvm_type(None)),
         )
 
     return vector(array, types.intp), codegen
@@ -84,8 +83,8 @@ def store(typing_context: Any, array: Any, index: Any, values: Any) -> tuple[Any
     """Write all values of a vector to array[index:]."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], values)
-        builder.store(args[2], pointer, align=_value_bytes(values))
+        pointer = vector_pointer(context, builder, signature.args[0], args[0], args[1], values)
+        builder.store(args[2], pointer, align=value_bytes_of(values))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, values), codegen
@@ -98,9 +97,11 @@ def store_first(
     """Write the first `count` values of a vector to array[index:], at least none, at most all."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], values)
-        first = builder.icmp_signed("<", _lanes(values), _spread(builder, args[3], values.lanes))
-        alignment = ir.Constant(ir.IntType(32), _value_bytes(values))
+        pointer = vector_pointer(context, builder, signature.args[0], args[0], args[1], values)
+        first = builder.icmp_signed(
+            "<", _lanes(values), spread_value(builder, args[3], values.lanes)
+        )
+        alignment = ir.Constant(ir.IntType(32), value_bytes_of(values))
         _call_masked(builder, "store", ir.VoidType(), (args[2], pointer, alignment, first))
         return context.get_dummy_value()
 
@@ -113,22 +114,9 @@ def spread(typing_context: Any, value: Any) -> tuple[Any, Codegen]:
     vector = VectorType(value)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _spread(builder, args[0], vector.lanes)
+        return spread_value(builder, args[0], vector.lanes)
 
     return vector(value), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def spread_at(typing_context: Any, array: Any, index: Any) -> tuple[Any, Codegen]:
-    """A vector that holds array[index] in every lane."""
-    vector = VectorType(array.dtype)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        value = builder.load(builder.gep(data, [args[1]]), align=_value_bytes(vector))
-        return _spread(builder, value, vector.lanes)
-
-    return vector(array, types.intp), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -136,16 +124,7 @@ def sum_lanes(typing_context: Any, values: Any) -> tuple[Any, Codegen]:
     """The sum over a vector's lanes: halves are added until one value is left."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        total = args[0]
-        half = values.lanes // 2
-        while half:
-            halves = (
-                builder.shuffle_vector(total, total, _integers(range(first, first + half)))
-                for first in (0, half)
-            )
-            total = builder.fadd(*halves)
-            half //= 2
-        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+        return sum_of_lanes(builder, args[0], values.lanes)
 
     return values.dtype(values), codegen
 
@@ -186,11 +165,30 @@ _overload_operator(operator.iadd, "fadd")
 _overload_operator(operator.mul, "fmul")
 
 
-def _value_bytes(vector: Any) -> int:
+def load_vector(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    """What `load` compiles to."""
+    vector = VectorType(array_type.dtype)
+    pointer = vector_pointer(context, builder, array_type, array, index, vector)
+    return builder.load(pointer, align=value_bytes_of(vector))
+
+
+def sum_of_lanes(builder: Any, values: Any, count: int) -> Any:
+    """What `sum_lanes` compiles to."""
+    while count > 1:
+        count //= 2
+        halves = (
+            builder.shuffle_vector(values, values, _integers(range(first, first + count)))
+            for first in (0, count)
+        )
+        values = builder.fadd(*halves)
+    return builder.extract_element(values, ir.Constant(ir.IntType(32), 0))
+
+
+def value_bytes_of(vector: Any) -> int:
     return int(vector.dtype.bitwidth // 8)
 
 
-def _pointer(
+def vector_pointer(
     context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any
 ) -> Any:
     """The address of array[index], as that of a vector."""
@@ -209,7 +207,8 @@ def _lanes(vector: Any) -> Any:
     return _integers(range(vector.lanes), 64)
 
 
-def _spread(builder: Any, value: Any, count: int) -> Any:
+def spread_value(builder: Any, value: Any, count: int) -> Any:
+    """What `spread` compiles to."""
     undefined = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
     first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, undefined, _integers([0] * count))
