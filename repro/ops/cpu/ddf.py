@@ -28,6 +28,7 @@ from repro.ops.cpu.plan import Array, Layout, Taps
 from repro.ops.cpu.taps import (
     add_products,
     add_sums,
+    gather,
     load_each,
     products,
     repeat,
@@ -323,27 +324,19 @@ def gather_group(
     """
     one, none = spread(grads.dtype.type(1)), spread(grads.dtype.type(0))
     total = none
-    weights0 = spread_each(channel_filter, filters[0], offsets)
-    weights1 = spread_each(channel_filter, filters[1], offsets)
     sums0 = repeat(none, offsets)
     sums1 = repeat(none, offsets)
+    factors = packed if add is None else inside
     for i in range(0, length, lanes(grads)):
         k = start + i * len(offsets)
-        spatial = load_each(packed, k, offsets)
-        products0 = products(spatial, grads, grad_planes[0] + i, offsets)
-        products1 = products(spatial, grads, grad_planes[1] + i, offsets)
-        acc0 = none
-        acc1 = none
+        j0, j1 = grad_planes[0] + i, grad_planes[1] + i
+        x0, x1 = load(source, planes_in[0] + i), load(source, planes_in[1] + i)
+        acc0, sums0 = gather(factors, k, grads, j0, offsets, channel_filter, filters[0], sums0, x0)
+        acc1, sums1 = gather(factors, k, grads, j1, offsets, channel_filter, filters[1], sums1, x1)
         if add is not None:
-            acc0 = sum_taps(products0, one)
-            acc1 = sum_taps(products1, one)
-            is_inside = load_each(inside, k, offsets)
-            products0 = products(is_inside, grads, grad_planes[0] + i, offsets)
-            products1 = products(is_inside, grads, grad_planes[1] + i, offsets)
-        acc0 += sum_taps(products0, weights0)
-        acc1 += sum_taps(products1, weights1)
-        sums0 = add_products(sums0, products0, load(source, planes_in[0] + i))
-        sums1 = add_products(sums1, products1, load(source, planes_in[1] + i))
+            spatial = load_each(packed, k, offsets)
+            acc0 += sum_taps(products(spatial, grads, j0, offsets), one)
+            acc1 += sum_taps(products(spatial, grads, j1, offsets), one)
         if not is_first:
             acc0 += load_inside(grad_x, planes_x[0] + i)
             acc1 += load_inside(grad_x, planes_x[1] + i)

@@ -151,6 +151,53 @@ def add_products(typing_context: Any, sums: Any, a: Any, b: Any) -> tuple[Any, C
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def gather(
+    typing_context: Any,
+    packed: Any,
+    packed_index: Any,
+    source: Any,
+    index: Any,
+    offsets: Any,
+    weights: Any,
+    first_weight: Any,
+    sums: Any,
+    factor: Any,
+) -> tuple[Any, Codegen]:
+    """The taps' products, summed by weight, and each added to its own sum.
+
+    With p[t] = packed[packed_index + t * lanes:] * source[index + offsets[t]:]: the sum over t of
+    p[t] * weights[first_weight + t], and the tuple of sums[t] + p[t] * factor. One tap after the
+    other, so that a product need not be kept: with all of them the registers do not suffice.
+    """
+    vector = VectorType(packed.dtype)
+    result = types.Tuple((vector, sums))
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[5])(context, builder, args[5]).data
+        total = None
+        vectors = []
+        for t, place in enumerate(_places(builder, args[1], sums)):
+            spatial = load_vector(context, builder, signature.args[0], args[0], place)
+            place = builder.add(args[3], builder.extract_value(args[4], t))
+            values = load_vector(context, builder, signature.args[2], args[2], place)
+            product = builder.fmul(spatial, values)
+            pointer = builder.gep(array, [_shifted(builder, args[6], t)])
+            weight = builder.load(pointer, align=value_bytes_of(vector))
+            weighted = builder.fmul(product, spread_value(builder, weight, vector.lanes))
+            total = weighted if total is None else builder.fadd(total, weighted)
+            scaled = builder.fmul(product, args[8])
+            vectors.append(builder.fadd(builder.extract_value(args[7], t), scaled))
+        return context.make_tuple(
+            builder, result, [total, context.make_tuple(builder, sums, vectors)]
+        )
+
+    signature = result(
+        packed, types.intp, source, types.intp, offsets, weights, types.intp, sums, factor
+    )
+    return signature, codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def sum_taps(typing_context: Any, values: Any, weights: Any) -> tuple[Any, Codegen]:
     """The sum over the taps of values[t] * weights[t]; weights may be one vector for all."""
     vector = values.dtype
