@@ -216,7 +216,7 @@ def backward_kernel(
     grad_tiles = scratch(4 * layout.phase_size, x)
     tiles = scratch(4 * len(taps.phases) * layout.phase_size, x)
     tiles[:] = 0
-    grad_phases = scratch(2 * size, x)
+    grad_phase = scratch(size, x)
     while task < tasks:
         n, top, rows, start, stop = locate(task, layout)
         begin, length = top * layout.width_out, rows * layout.width_out
@@ -236,43 +236,32 @@ def backward_kernel(
             grads, grad_planes = read_gradients(grad_out, grad_tiles, four, layout, begin, length)
             load_weights(weights, channel_filter, four, slots, add)
             for p in range(len(taps.phases)):
-                for k in range(0, min(4, four[3] - c + 1), 2):
-                    target = grad_x if layout.stride == 1 else grad_phases
-                    target_planes = (0, size)
-                    if layout.stride == 1:
-                        target_planes = (four[k] * pixels + begin, four[k + 1] * pixels + begin)
+                for k in range(four[3] - c + 1):
+                    target, place = grad_x, four[k] * pixels + begin
+                    if layout.stride > 1:
+                        target, place = grad_phase, 0
                     for g in range(taps.phases[p, 2], taps.phases[p, 3]):
                         total += gather_group(
                             target,
-                            target_planes,
+                            place,
                             channel_sums,
                             grads,
-                            (grad_planes[k], grad_planes[k + 1]),
+                            grad_planes[k],
                             source,
-                            (
-                                planes_in[k] + p * layout.phase_size,
-                                planes_in[k + 1] + p * layout.phase_size,
-                            ),
+                            planes_in[k] + p * layout.phase_size,
                             packed,
                             inside,
                             g * len(group) * size,
                             channel_filter,
-                            (
-                                four[k] * slots + g * len(group),
-                                four[k + 1] * slots + g * len(group),
-                            ),
+                            four[k] * slots + g * len(group),
                             take(taps.back_offsets, g * len(group), group),
                             g == taps.phases[p, 2],
                             length,
                             add,
                         )
                     if layout.stride > 1:
-                        for channel in range(2):
-                            image = four[k + channel] * pixels
-                            phase = taps.phases[p]
-                            store_phase(
-                                grad_x, image, grad_phases, channel * size, phase, layout, top, rows
-                            )
+                        image = four[k] * pixels
+                        store_phase(grad_x, image, grad_phase, taps.phases[p], layout, top, rows)
             for g in range(slots // len(group)):
                 differentiate_spatial(
                     spatial_sums,
@@ -301,55 +290,48 @@ def backward_kernel(
 @inlined
 def gather_group(
     grad_x: Array,
-    planes_x: tuple[int, int],
+    place: int,
     channel_sums: Array,
     grads: Array,
-    grad_planes: tuple[int, int],
+    grad_place: int,
     source: Array,
-    planes_in: tuple[int, int],
+    source_place: int,
     packed: Array,
     inside: Array,
     start: int,
     channel_filter: Array,
-    filters: tuple[int, int],
+    filter_place: int,
     offsets: tuple[int, ...],
     is_first: bool,
     length: int,
     add: bool | None,
 ) -> object:
-    """What a group of taps contributes to the gradients of x and of the channel filters.
+    """What a group of taps contributes to the gradients of a channel of x and of its filter.
 
-    Arguments and result are like those of `filter_group`; a tap's product of spatial filter and
-    incoming gradient serves both.
+    Arguments and result are like those of `filter_group`. A tap's product of spatial filter and
+    incoming gradient serves both gradients. With two channels at once the sums of nine taps would
+    not fit the registers.
     """
     one, none = spread(grads.dtype.type(1)), spread(grads.dtype.type(0))
     total = none
-    sums0 = repeat(none, offsets)
-    sums1 = repeat(none, offsets)
+    weights = spread_each(channel_filter, filter_place, offsets)
+    sums = repeat(none, offsets)
     factors = packed if add is None else inside
     for i in range(0, length, lanes(grads)):
         k = start + i * len(offsets)
-        j0, j1 = grad_planes[0] + i, grad_planes[1] + i
-        x0, x1 = load(source, planes_in[0] + i), load(source, planes_in[1] + i)
-        acc0, sums0 = gather(factors, k, grads, j0, offsets, channel_filter, filters[0], sums0, x0)
-        acc1, sums1 = gather(factors, k, grads, j1, offsets, channel_filter, filters[1], sums1, x1)
+        j = grad_place + i
+        values = load(source, source_place + i)
+        acc, sums = gather(factors, k, grads, j, offsets, weights, sums, values)
         if add is not None:
-            spatial = load_each(packed, k, offsets)
-            acc0 += sum_taps(products(spatial, grads, j0, offsets), one)
-            acc1 += sum_taps(products(spatial, grads, j1, offsets), one)
+            acc += sum_taps(products(load_each(packed, k, offsets), grads, j, offsets), one)
         if not is_first:
-            acc0 += load_inside(grad_x, planes_x[0] + i)
-            acc1 += load_inside(grad_x, planes_x[1] + i)
+            acc += load_inside(grad_x, place + i)
         if i + lanes(grads) <= length:
-            store(grad_x, planes_x[0] + i, acc0)
-            store(grad_x, planes_x[1] + i, acc1)
+            store(grad_x, place + i, acc)
         else:
-            store_first(grad_x, planes_x[0] + i, acc0, length - i)
-            store_first(grad_x, planes_x[1] + i, acc1, length - i)
-        total += (acc0 + acc1) * none
-    add_sums(channel_sums, filters[0], sums0)
-    if filters[1] != filters[0]:
-        add_sums(channel_sums, filters[1], sums1)
+            store_first(grad_x, place + i, acc, length - i)
+        total += acc * none
+    add_sums(channel_sums, filter_place, sums)
     return total
 
 

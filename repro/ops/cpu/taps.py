@@ -159,21 +159,19 @@ def gather(
     index: Any,
     offsets: Any,
     weights: Any,
-    first_weight: Any,
     sums: Any,
     factor: Any,
 ) -> tuple[Any, Codegen]:
     """The taps' products, summed by weight, and each added to its own sum.
 
     With p[t] = packed[packed_index + t * lanes:] * source[index + offsets[t]:]: the sum over t of
-    p[t] * weights[first_weight + t], and the tuple of sums[t] + p[t] * factor. One tap after the
-    other, so that a product need not be kept: with all of them the registers do not suffice.
+    p[t] * weights[t], and the tuple of sums[t] + p[t] * factor. One tap after the other, so that no
+    product need be kept: with all of them the registers do not suffice.
     """
     vector = VectorType(packed.dtype)
     result = types.Tuple((vector, sums))
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[5])(context, builder, args[5]).data
         total = None
         vectors = []
         for t, place in enumerate(_places(builder, args[1], sums)):
@@ -181,19 +179,15 @@ def gather(
             place = builder.add(args[3], builder.extract_value(args[4], t))
             values = load_vector(context, builder, signature.args[2], args[2], place)
             product = builder.fmul(spatial, values)
-            pointer = builder.gep(array, [_shifted(builder, args[6], t)])
-            weight = builder.load(pointer, align=value_bytes_of(vector))
-            weighted = builder.fmul(product, spread_value(builder, weight, vector.lanes))
+            weighted = builder.fmul(product, builder.extract_value(args[5], t))
             total = weighted if total is None else builder.fadd(total, weighted)
-            scaled = builder.fmul(product, args[8])
-            vectors.append(builder.fadd(builder.extract_value(args[7], t), scaled))
+            scaled = builder.fmul(product, args[7])
+            vectors.append(builder.fadd(builder.extract_value(args[6], t), scaled))
         return context.make_tuple(
             builder, result, [total, context.make_tuple(builder, sums, vectors)]
         )
 
-    signature = result(
-        packed, types.intp, source, types.intp, offsets, weights, types.intp, sums, factor
-    )
+    signature = result(packed, types.intp, source, types.intp, offsets, weights, sums, factor)
     return signature, codegen
 
 

@@ -187,13 +187,12 @@ def store_phase(
     image: Array,
     first: int,
     tile: Array,
-    start: int,
     phase: Array,
     layout: Layout,
     top: int,
     rows: int,
 ) -> None:
-    """Copy a block of one phase from tile[start:], without margins, to its place in the image."""
+    """Copy a block of one phase, without margins, to its place in the image."""
     stride = layout.stride
     columns = (layout.width - phase[1] + stride - 1) // stride
     for row in range(rows):
@@ -201,7 +200,7 @@ def store_phase(
         if h >= layout.height:
             return
         target = index(first + h * layout.width + phase[1])
-        source = index(start + row * layout.width_out)
+        source = index(row * layout.width_out)
         if stride == 2:
             for w in range(index(columns)):
                 image[target + w * index(2)] = tile[source + w]
