@@ -49,9 +49,21 @@ from repro.ops.cpu.tile import (
     store_phase,
     unpack,
 )
-from repro.ops.cpu.vector import lanes, load, load_inside, spread, store, store_first, sum_lanes
+from repro.ops.cpu.vector import (
+    lanes,
+    load,
+    load_inside,
+    spread,
+    store,
+    store_first,
+    store_past_caches,
+    sum_lanes,
+)
 
 Four = tuple[int, int, int, int]
+
+# Results of this size are not in the caches any more when they are read.
+LARGE_BYTES = 32 << 20
 
 
 @kernel
@@ -96,6 +108,7 @@ def forward_kernel(
         if add is not None:
             pack_ones(inside, slots, group, size, length)
             clear_outside(inside, taps.inside, group, size, layout, top, rows)
+        past_caches = may_bypass(out, slots, begin, length, layout, group)
         total = spread(x.dtype.type(0))
         for c in range(n * layout.channels + start, n * layout.channels + stop, 4):
             four = channels_from(c, n * layout.channels + stop)
@@ -115,6 +128,7 @@ def forward_kernel(
                         (four[k] * slots + g * len(group), four[k + 1] * slots + g * len(group)),
                         take(taps.offsets, g * len(group), group),
                         g == 0,
+                        past_caches,
                         length,
                         add,
                     )
@@ -135,6 +149,7 @@ def filter_group(
     filters: tuple[int, int],
     offsets: tuple[int, ...],
     is_first: bool,
+    past_caches: bool,
     length: int,
     add: bool | None,
 ) -> object:
@@ -167,7 +182,10 @@ def filter_group(
         if not is_first:
             acc0 += load_inside(out, planes_out[0] + i)
             acc1 += load_inside(out, planes_out[1] + i)
-        if i + lanes(out) <= length:
+        if past_caches:
+            store_past_caches(out, planes_out[0] + i, acc0)
+            store_past_caches(out, planes_out[1] + i, acc1)
+        elif i + lanes(out) <= length:
             store(out, planes_out[0] + i, acc0)
             store(out, planes_out[1] + i, acc1)
         else:
@@ -228,6 +246,7 @@ def backward_kernel(
             pack_ones(inside, slots, group, size, length)
             clear_outside(inside, taps.back_inside, group, size, layout, top, rows)
         spatial_sums[:] = 0
+        past_caches = may_bypass(grad_x, slots, begin, length, layout, group)
         total = spread(x.dtype.type(0))
         channel_sums = grad_channel[task // layout.chunks % layout.blocks]
         for c in range(n * layout.channels + start, n * layout.channels + stop, 4):
@@ -256,6 +275,7 @@ def backward_kernel(
                             four[k] * slots + g * len(group),
                             take(taps.back_offsets, g * len(group), group),
                             g == taps.phases[p, 2],
+                            past_caches,
                             length,
                             add,
                         )
@@ -303,6 +323,7 @@ def gather_group(
     filter_place: int,
     offsets: tuple[int, ...],
     is_first: bool,
+    past_caches: bool,
     length: int,
     add: bool | None,
 ) -> object:
@@ -326,7 +347,9 @@ def gather_group(
             acc += sum_taps(products(load_each(packed, k, offsets), grads, j, offsets), one)
         if not is_first:
             acc += load_inside(grad_x, place + i)
-        if i + lanes(grads) <= length:
+        if past_caches:
+            store_past_caches(grad_x, place + i, acc)
+        elif i + lanes(grads) <= length:
             store(grad_x, place + i, acc)
         else:
             store_first(grad_x, place + i, acc, length - i)
@@ -424,6 +447,18 @@ def channels_from(c: int, stop: int) -> Four:
 def len_filter(taps: Taps) -> int:
     """K*K: the taps without those that only fill groups."""
     return taps.order.max() + 1
+
+
+@kernel
+def may_bypass(
+    out: Array, slots: int, begin: int, length: int, layout: Layout, group: tuple[int, ...]
+) -> bool:
+    """Whether a block may be stored past the caches, and it pays: written once, aligned, large."""
+    pixels = layout.height_out * layout.width_out
+    whole = pixels % lanes(out) + begin % lanes(out) + length % lanes(out) == 0
+    is_aligned = out.ctypes.data % (lanes(out) * out.itemsize) == 0
+    is_large = out.size * out.itemsize >= LARGE_BYTES
+    return is_large and whole and is_aligned and layout.stride == 1 and slots == len(group)
 
 
 @kernel

@@ -60,6 +60,14 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         super().__init__(function)
         self._cache_file._source_stamp = (self._cache_file._source_stamp, _sources())
 
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(signature, target_context)
+        except Exception as error:  # damaged, or of a version whose classes are gone
+            log.warning("%s: the compiled kernels cannot be read again: %r", self.cache_path, error)
+            self.flush()
+            return None
+
 
 @cache
 def _sources() -> str:

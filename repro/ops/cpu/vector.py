@@ -91,6 +91,26 @@ def store(typing_context: Any, array: Any, index: Any, values: Any) -> tuple[Any
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def store_past_caches(
+    typing_context: Any, array: Any, index: Any, values: Any
+) -> tuple[Any, Codegen]:
+    """As `store`, straight to memory; the address must be a multiple of a vector's size.
+
+    An ordinary store reads the cache line first: half as much traffic again as a copy has. Other
+    threads see what was written after the writer's next atomic operation (`take_task`).
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = vector_pointer(context, builder, signature.args[0], args[0], args[1], values)
+        written = builder.store(args[2], pointer, align=VECTOR_BYTES)
+        once = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+        written.set_metadata("nontemporal", once)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, values), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def store_first(
     typing_context: Any, array: Any, index: Any, values: Any, count: Any
 ) -> tuple[Any, Codegen]:
