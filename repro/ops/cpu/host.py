@@ -75,7 +75,8 @@ def ddf_backward(
             torch.zeros_like(channel_filter),
             torch.zeros_like(spatial_filter),
         )
-    planned = plan(x.shape, channel_filter.shape[-1], stride, dilation, x.element_size())
+    kernel_size = channel_filter.shape[-1]
+    planned = plan(x.shape, kernel_size, stride, dilation, x.element_size(), by_phase=True)
     # With a stride there may be inputs that no tap reads.
     grad_x = x.new_zeros(x.shape) if stride > 1 else x.new_empty(x.shape)
     grad_channel = x.new_zeros(planned.layout.blocks, *x.shape[:2], len(planned.taps.order))

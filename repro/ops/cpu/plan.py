@@ -45,10 +45,10 @@ class Layout(NamedTuple):
 
 
 class Taps(NamedTuple):
-    """What is particular to each tap, in groups of `group_size` taps of the same phase.
+    """What is particular to each tap, in groups of taps that are computed together.
 
-    Where the taps of a phase do not fill its last group, taps follow that count nothing: their
-    number is -1, their offset 0.
+    Where taps do not fill their last group, taps follow that count nothing: their number is -1,
+    their offset 0.
 
     Attributes:
         order: (slots,), the tap's number in the filter.
@@ -57,7 +57,7 @@ class Taps(NamedTuple):
         inside: (slots, 4), outputs whose input lies in the image: first and last row, exclusive,
             first and last column.
         back_inside: (slots, 4), the same of inputs whose output exists.
-        phases: (phases, 4), row and column of a phase, its first and last group.
+        phases: (phases, 4), row and column of a phase, its first group and its last, exclusive.
     """
 
     order: Array
@@ -92,33 +92,46 @@ class _Tap(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def plan(
-    shape: tuple[int, int, int, int], kernel_size: int, stride: int, dilation: int, value_bytes: int
+    shape: tuple[int, int, int, int],
+    kernel_size: int,
+    stride: int,
+    dilation: int,
+    value_bytes: int,
+    *,
+    by_phase: bool = False,
 ) -> Plan:
-    """The plan of a call with an input of `shape` (N, C, H, W)."""
+    """The plan of a call with an input of `shape` (N, C, H, W).
+
+    Args:
+        by_phase: whether taps of different phases must not share a group, as in the gradient of x.
+    """
     batch, channels, height, width = shape
     height_out, width_out = output_size(height, stride), output_size(width, stride)
     distances = range(-(kernel_size // 2) * dilation, kernel_size // 2 * dilation + 1, dilation)
-    by_phase: dict[tuple[int, int], list[_Tap]] = {}
+    phases: dict[tuple[int, int], list[_Tap]] = {}
     for u, dh in enumerate(distances):
         for v, dw in enumerate(distances):
             phase = (dh % stride, dw % stride)
             tap = _Tap(phase, u * kernel_size + v, dh // stride, dw // stride)
-            by_phase.setdefault(phase, []).append(tap)
-    group_size = _group_size([len(taps) for taps in by_phase.values()])
+            phases.setdefault(phase, []).append(tap)
+    all_taps = sorted((tap for taps in phases.values() for tap in taps), key=lambda tap: tap.number)
+    together = list(phases.values()) if by_phase else [all_taps]
+    group_size = _group_size([len(taps) for taps in together])
     slots: list[_Tap] = []
-    phases = []
-    for phase, taps in by_phase.items():
-        fill = -len(taps) % group_size
+    groups = []
+    for taps in together:
         first = len(slots) // group_size
-        slots += taps + [_Tap(phase, -1, 0, 0)] * fill
-        phases.append([*phase, first, len(slots) // group_size])
+        slots += taps + [_Tap(taps[0].phase, -1, 0, 0)] * (-len(taps) % group_size)
+        groups.append((first, len(slots) // group_size))
+    if not by_phase:
+        groups *= len(phases)
 
     rows = _rows(height_out, width_out, len(slots) * value_bytes)
     blocks = output_size(height_out, rows)
     flat = np.array([tap.row * width_out + tap.column for tap in slots])
     margin = output_size(int(abs(flat).max()), width_out) * width_out
     phase_size = 2 * margin + rows * width_out + lane_count(value_bytes)
-    phase_number = [list(by_phase).index(tap.phase) for tap in slots]
+    phase_number = [list(phases).index(tap.phase) for tap in slots]
     layout = Layout(
         channels=channels,
         height=height,
@@ -146,7 +159,7 @@ def plan(
         back_inside=np.array(
             [_kept(tap.row, height_out) + _kept(tap.column, width_out) for tap in slots]
         ),
-        phases=np.array(phases),
+        phases=np.array([(*phase, *ends) for phase, ends in zip(phases, groups, strict=True)]),
     )
     return Plan(layout, table, (0,) * group_size)
 

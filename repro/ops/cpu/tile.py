@@ -12,7 +12,15 @@ import numpy as np
 
 from repro.ops.cpu.jit import kernel
 from repro.ops.cpu.plan import Array, Layout
-from repro.ops.cpu.vector import lanes, load, load_inside, spread, store, store_first
+from repro.ops.cpu.vector import (
+    lanes,
+    load,
+    load_evens,
+    load_inside,
+    spread,
+    store,
+    store_first,
+)
 
 # Indices are unsigned: Numba wraps signed ones around the end of an array, which costs a select per
 # access and half the speed.
@@ -172,14 +180,16 @@ def load_phases(
             if h < 0 or h >= layout.height:
                 tile[target : target + layout.width_out] = 0
                 continue
+            source = first + h * layout.width + phase_w
+            w = 0
+            if stride == 2:  # what is written behind the row is written again with the next one
+                while w < columns and source + 2 * (w + lanes(tile)) <= image.size:
+                    store(tile, target + w, load_evens(image, source + 2 * w))
+                    w += lanes(tile)
+            while w < columns:
+                tile[target + w] = image[source + w * stride]
+                w += 1
             tile[target + columns : target + layout.width_out] = 0
-            source = index(first + h * layout.width + phase_w)
-            if stride == 2:  # a constant stride vectorises
-                for w in range(index(columns)):
-                    tile[index(target) + w] = image[source + w * index(2)]
-            else:
-                for w in range(index(columns)):
-                    tile[index(target) + w] = image[source + w * index(stride)]
 
 
 @kernel

@@ -79,6 +79,27 @@ def load_inside(typing_context: Any, array: Any, index: Any) -> tuple[Any, Codeg
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def load_evens(typing_context: Any, array: Any, index: Any) -> tuple[Any, Codegen]:
+    """array[index], array[index + 2], ...: every other of the values of two vectors."""
+    vector = VectorType(array.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        halves = [
+            load_vector(
+                context,
+                builder,
+                signature.args[0],
+                args[0],
+                builder.add(args[1], ir.Constant(args[1].type, distance)),
+            )
+            for distance in (0, vector.lanes)
+        ]
+        return builder.shuffle_vector(*halves, _integers(range(0, 2 * vector.lanes, 2)))
+
+    return vector(array, types.intp), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def store(typing_context: Any, array: Any, index: Any, values: Any) -> tuple[Any, Codegen]:
     """Write all values of a vector to array[index:]."""
 
