@@ -16,6 +16,7 @@ Row = Mapping[str, Any]
 
 LARGE = "2x256x200x300"  # Table 2 of DDF
 SMALL = ("8x64x56x56", "32x16x32x32")
+DEEP = ("8x128x28x28", "8x256x14x14")  # later stages of ResNet-50
 TINY = "32x512x7x7"
 
 
@@ -52,8 +53,8 @@ GOALS = (
     Goal("C4", "depthwise_operator", 1.6, 5, shapes=(LARGE, *SMALL)),
     Goal("C5", "copy", 5, 3, "backward", (LARGE,), over_mode="forward"),
     Goal("C5", "copy", 7, 3, "backward", SMALL, over_mode="forward"),
-    Goal("C6", "ddf_compiled", 1 / 2, 3, "forward_backward"),
-    Goal("C6", "ddf_unfold", 1 / 12, 3, "forward_backward"),
+    Goal("C6", "ddf_compiled", 1 / 2, 3, "forward_backward", (LARGE, *SMALL)),
+    Goal("C6", "ddf_unfold", 1 / 12, 3, "forward_backward", (LARGE, *SMALL, *DEEP)),
     Goal("C7", "features", 1.1, 3, "forward", (LARGE,)),
     Goal("C7", "features", 2.3, 3, "forward_backward", (LARGE,)),
 )

@@ -130,11 +130,16 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as CSV, atomically; times and sizes with six significant digits."""
+    write_table(path, COLUMNS, rows)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """As `write_rows`, of other columns."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _cell(row[name]) for name in COLUMNS})
+        writer.writerow({name: _cell(row[name]) for name in columns})
     write_text(path, text.getvalue())
 
 

@@ -9,6 +9,7 @@ same, but costs 90 instead of 68 us of host time for forward and backward.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -82,7 +83,7 @@ def _ddf_out_cpu(*args: Any, out: Tensor) -> None:
     from repro.ops.cpu.host import ddf_forward
 
     check_no_overlap(out, *args[:3])
-    ddf_forward(*args, out=out)
+    partial(ddf_forward, out=out)(*args)
 
 
 def _ddf_backward_cpu(*args: Any) -> Grads:

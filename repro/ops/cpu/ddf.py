@@ -446,7 +446,8 @@ def channels_from(c: int, stop: int) -> Four:
 @kernel
 def len_filter(taps: Taps) -> int:
     """K*K: the taps without those that only fill groups."""
-    return taps.order.max() + 1
+    count: int = taps.order.max() + 1
+    return count
 
 
 @kernel

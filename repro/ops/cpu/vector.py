@@ -29,7 +29,7 @@ def lane_count(value_bytes: int) -> int:
     return VECTOR_BYTES // value_bytes
 
 
-class VectorType(types.Type):  # type: ignore[misc]
+class VectorType(types.Type):
     """Numba's type of a vector of float32 or float64."""
 
     def __init__(self, dtype: Any) -> None:
