@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repro.ops.cpu.ddf import backward_kernel, forward_kernel
+from repro.ops.cpu.ddf import forward_kernel
+from repro.ops.cpu.ddf_backward import backward_kernel
 from repro.ops.cpu.jit import run
 from repro.ops.cpu.plan import Array, Plan, plan
 from repro.ops.reference.ddf import ddf_backward_reference, ddf_reference
