@@ -17,7 +17,7 @@ from repro.bench.cases import Step
 # A kernel that finds its input in the GPU's L2 cache looks faster than it is: this is rewritten
 # before each timed step (the H200 has 50 MiB).
 _L2_FLUSH_BYTES = 128 * 2**20
-_MAX_WARMUP_ROUNDS = 20
+_MIN_WARMUP_ROUNDS, _MAX_WARMUP_ROUNDS = 3, 20
 _MIN_ROUNDS = 5  # unless fewer were asked for
 
 Name = TypeVar("Name", bound=Hashable)
@@ -48,7 +48,8 @@ def time_interleaved(
     Args:
         steps: what to time, by name.
         rounds: at least 1; the median and the 20th and 80th percentile are taken over them.
-        seconds: after so long, stop with the round, though not before the fifth.
+        seconds: after so long, stop with the round, though not before the fifth; and likewise stop
+            throwing rounds away, though not before the third.
         device: where the steps run; on CUDA each is timed by events, after rewriting L2.
     Raises:
         ValueError: rounds < 1.
@@ -56,7 +57,7 @@ def time_interleaved(
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}")
     names = list(steps)
-    _warm_up(steps, device)
+    _warm_up(steps, device, seconds)
     taken: dict[Name, list[float]] = {name: [] for name in names}
     gc.collect()
     gc.disable()
@@ -101,8 +102,11 @@ def _time_once(step: Step, device: torch.device) -> float:
     return float(start_event.elapsed_time(end_event)) / 1e3
 
 
-def _warm_up(steps: Mapping[Name, Step], device: torch.device) -> None:
-    for _ in range(_MAX_WARMUP_ROUNDS):
+def _warm_up(steps: Mapping[Name, Step], device: torch.device, seconds: float) -> None:
+    start = time.perf_counter()
+    for round_ in range(_MAX_WARMUP_ROUNDS):
+        if round_ >= _MIN_WARMUP_ROUNDS and time.perf_counter() - start > seconds:
+            return
         faults = page_faults()
         for step in steps.values():
             step()

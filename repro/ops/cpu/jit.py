@@ -46,7 +46,11 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Compile `function` into its callers: a call with arrays costs as much as a 7 x 7 map."""
+    """Compile `function` into its callers.
+
+    A call hands over an array as seven values, and counts who refers to it; a small map would take
+    less than that.
+    """
     return njit(forceinline=True, **OPTIONS)(function)
 
 

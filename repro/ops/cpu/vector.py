@@ -1,10 +1,10 @@
 """Vectors of values in Numba kernels: one type, and what is loaded, stored and computed with it.
 
 LLVM vectorises a plain loop over arrays only if it can show, by tests at run time, that what is
-written overlaps nothing that is read. With nine taps of two channels those tests, and the rests of
-such loops, cost more than a 7 x 7 map itself; and a loop of more taps is not vectorised at all.
-Vectors that are loaded and stored by name need neither. LLVM splits them where the machine's
-registers are smaller, so kernels are written for one width only.
+written overlaps nothing that is read. With nine taps of two channels those tests weigh heavily on a
+small map, and a loop with many more taps is not vectorised at all. Vectors that are loaded and
+stored by name need no such tests. LLVM splits them where the machine's registers are smaller, so
+kernels are written for one width only.
 
 Nothing here checks bounds. Arrays are flat and contiguous; an index counts values.
 """
