@@ -109,9 +109,7 @@ def main() -> int:
             **common,
         )
         rows = _report(rows, found, out)
-    judged = judge(rows)
-    write_table(out.with_name(f"{out.stem}_goals.csv"), GOAL_COLUMNS, judged)
-    for row in judged:
+    for row in judge(rows):
         print(
             f"{row['goal']} {row['shape']:>14} k{row['kernel_size']} {row['mode']:<17}"
             f"{row['ratio']:7.2f} x {row['over']:<20} goal {row['limit']:.3g}: "
@@ -160,7 +158,7 @@ def _with_peaks(
 def _report(
     rows: list[dict[str, Any]], found: list[dict[str, Any]], out: Path
 ) -> list[dict[str, Any]]:
-    """Print and write new rows; those they replace are dropped."""
+    """Print new rows, and write them, with the goals; those they replace are dropped."""
 
     def key(row: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(row[name] for name in ("op", "mode", "kernel_size", "shape", "dtype"))
@@ -174,6 +172,7 @@ def _report(
     new = {key(row) for row in found}
     rows = [row for row in rows if key(row) not in new] + found
     write_rows(out, rows)
+    write_table(out.with_name(f"{out.stem}_goals.csv"), GOAL_COLUMNS, judge(rows))
     return rows
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +21,7 @@ from repro.bench.timing import summarise, time_interleaved
 from repro.names import UnknownNameError
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_round_runs_every_case_and_starts_with_another():
@@ -172,3 +177,24 @@ def test_a_failed_process_says_why():
     job |= {"shape": [1, 2, 4, 4], "kernel_size": 3, "device": "cpu", "dtype": "float32"}
     with pytest.raises(MeasurementError, match=r"at least 1, got 0\.2 \* 2"):
         run_job({**job, "rounds": 1, "seconds": 1}, KEEP_HEAP)
+
+
+@pytest.mark.slow
+def test_the_benchmark_writes_rows_and_judges_them(tmp_path):
+    rows = tmp_path / "rows.csv"
+    script = [sys.executable, str(ROOT / "benchmarks" / "bench_ddf.py"), "--rounds", "1"]
+    sizes = ["--shapes", "2x4x6x5", "8x64x56x56", "--kernel-sizes", "3", "--modes", "forward"]
+    subprocess.run(
+        [*script, *sizes, "--out", str(rows)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'numba_cuda'}"},
+        check=True,
+        capture_output=True,
+    )
+    assert {row["shape"] for row in read_rows(rows)} == {"2x4x6x5", "8x64x56x56"}
+    with (tmp_path / "rows_goals.csv").open(encoding="utf-8", newline="") as file:
+        judged = list(csv.DictReader(file))
+    assert {(row["goal"], row["over"]) for row in judged} == {
+        ("C2", "copy"),
+        ("C4", "depthwise_operator"),
+    }
+    assert all(row["met"] in ("yes", "no") for row in judged)

@@ -1,7 +1,11 @@
-"""The CPU kernels on shapes that hypothesis thinks of, in the flat form and in the tile form."""
+"""The CPU kernels on shapes that hypothesis thinks of, in the flat form and in the tile form.
+
+In float64, whose kernels other tests compile too; test_ddf.py tries float32.
+"""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from accuracy import assert_as_accurate
 from cases import DDFCase
@@ -10,6 +14,8 @@ from hypothesis import strategies as st
 
 from repro.ops import ddf
 from repro.ops.cpu import plan
+
+pytestmark = pytest.mark.slow
 
 FUZZ = settings(
     max_examples=60,
@@ -25,7 +31,7 @@ def cases(draw: st.DrawFn, strides: st.SearchStrategy[int]) -> DDFCase:
     side = st.one_of(st.integers(1, 12), st.sampled_from([15, 16, 17, 31, 33]))
     return DDFCase(
         shape=(draw(st.integers(1, 3)), draw(st.integers(1, 9)), draw(side), draw(side)),
-        kernel_size=draw(st.sampled_from([1, 3, 5, 7, 9, 11])),
+        kernel_size=draw(st.sampled_from([1, 3, 5, 7, 9])),
         stride=draw(strides),
         dilation=draw(st.integers(1, 3)),
         kernel_combine=draw(st.sampled_from(["mul", "add"])),
@@ -33,7 +39,6 @@ def cases(draw: st.DrawFn, strides: st.SearchStrategy[int]) -> DDFCase:
     )
 
 
-dtypes = st.sampled_from([torch.float32, torch.float64])
 block_bytes = st.sampled_from([1, 2000, plan.BLOCK_BYTES])
 
 
@@ -44,8 +49,8 @@ def results(args, grad_out, **options):
     return [out.detach(), *torch.autograd.grad(out, args, grad_out)]
 
 
-def check(case: DDFCase, dtype: torch.dtype, bytes_of_block: int) -> None:
-    args = case.make(dtype)
+def check(case: DDFCase, bytes_of_block: int) -> None:
+    args = case.make(torch.float64)
     grad_out = torch.randn_like(ddf(*args, backend="reference", **case.options))
     usual = plan.BLOCK_BYTES
     plan.BLOCK_BYTES = bytes_of_block
@@ -55,31 +60,29 @@ def check(case: DDFCase, dtype: torch.dtype, bytes_of_block: int) -> None:
     finally:
         plan.BLOCK_BYTES = usual
         plan.plan.cache_clear()
-    reference = results(args, grad_out, backend="reference", **case.options)
-    doubles = [arg.double() for arg in args]
-    truth = results(doubles, grad_out.double(), backend="reference", **case.options)
+    truth = results(args, grad_out, backend="reference", **case.options)
     taps = case.kernel_size**2
     terms = (taps, taps, grad_out.shape[2] * grad_out.shape[3], case.shape[1])
-    for values in zip(actual, reference, truth, terms, strict=True):
-        assert_as_accurate(*values[:3], terms=values[3])
+    for one, other, count in zip(actual, truth, terms, strict=True):
+        assert_as_accurate(one, other, other, terms=count)
 
 
 @FUZZ
-@given(cases(st.just(1)), dtypes, block_bytes)
-def test_the_flat_form_is_as_accurate_as_pytorch(case, dtype, bytes_of_block):
-    check(case, dtype, bytes_of_block)
+@given(cases(st.just(1)), block_bytes)
+def test_the_flat_form_is_as_accurate_as_pytorch(case, bytes_of_block):
+    check(case, bytes_of_block)
 
 
 @FUZZ
-@given(cases(st.integers(2, 4)), dtypes, block_bytes)
-def test_the_tile_form_is_as_accurate_as_pytorch(case, dtype, bytes_of_block):
-    check(case, dtype, bytes_of_block)
+@given(cases(st.integers(2, 4)), block_bytes)
+def test_the_tile_form_is_as_accurate_as_pytorch(case, bytes_of_block):
+    check(case, bytes_of_block)
 
 
 @FUZZ
-@given(cases(st.integers(1, 2)), dtypes)
-def test_one_thread_and_two_agree_to_the_bit(case, dtype):
-    args = case.make(dtype)
+@given(cases(st.integers(1, 2)))
+def test_one_thread_and_two_agree_to_the_bit(case):
+    args = case.make(torch.float64)
     grad_out = torch.randn_like(ddf(*args, **case.options))
     threads = torch.get_num_threads()
     runs = []

@@ -22,8 +22,7 @@ from repro.ops.cpu.vector import (
     store_first,
 )
 
-# Indices are unsigned: Numba wraps signed ones around the end of an array, which costs a select per
-# access and half the speed.
+# Unsigned indices: Numba wraps signed ones around the end of an array, a select for each access.
 index = np.uintp
 
 
