@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,12 +55,14 @@ def test_peak_memory_counts_what_is_held_at_once():
     assert 4.9 * size < peak < 6 * size  # the kernel's account of pages lags by a few
 
 
-def test_rounds_end_when_the_time_is_up_but_not_before_the_fifth():
+def test_a_slow_case_runs_in_five_rounds_and_a_fast_one_in_all():
     calls: list[str] = []
-    steps = {"a": lambda: calls.append("a")}
-    time_interleaved(steps, rounds=50, seconds=0, device=CPU)
+    steps = {"fast": lambda: calls.append("fast")}
+    steps["slow"] = lambda: (calls.append("slow"), time.sleep(0.02))
+    time_interleaved(steps, rounds=50, seconds=0.12, device=CPU)
     warm_up = 1
-    assert len(calls) == warm_up + 5
+    assert calls.count("slow") == warm_up + 5
+    assert calls.count("fast") == warm_up + 50
 
 
 @pytest.mark.parametrize("op", [op for op in CASES if op != "ddf_compiled"])

@@ -55,7 +55,7 @@ def measure(
         shape: (N, C, H, W) of the input; layers have C channels in and out.
         kernel_size: K, of the cases that leave it open.
         rounds: how often each is timed, in turns.
-        seconds: after so long, no further round than the fifth.
+        seconds: for all rounds; see `repro.bench.timing.time_interleaved`.
         peaks: whether to measure memory, which takes a process for each case.
         device: "cpu" or "cuda".
         dtype: one of `DTYPES`.

@@ -48,8 +48,9 @@ def time_interleaved(
     Args:
         steps: what to time, by name.
         rounds: at least 1; the median and the 20th and 80th percentile are taken over them.
-        seconds: after so long, stop with the round, though not before the fifth; and likewise stop
-            throwing rounds away, though not before the third.
+        seconds: a step that has taken more than its share of so long, the steps' number of equal
+            parts, is left out of all rounds behind the fifth. Rounds are no longer thrown away
+            after so long either, though not before the third.
         device: where the steps run; on CUDA each is timed by events, after rewriting L2.
     Raises:
         ValueError: rounds < 1.
@@ -61,14 +62,13 @@ def time_interleaved(
     taken: dict[Name, list[float]] = {name: [] for name in names}
     gc.collect()
     gc.disable()
-    start = time.perf_counter()
+    share = seconds / max(1, len(names))
     try:
         for round_ in range(rounds):
-            if round_ >= _MIN_ROUNDS and time.perf_counter() - start > seconds:
-                break
             first = round_ % len(names)
             for name in names[first:] + names[:first]:
-                taken[name].append(_time_once(steps[name], device))
+                if round_ < _MIN_ROUNDS or sum(taken[name]) < share:
+                    taken[name].append(_time_once(steps[name], device))
     finally:
         gc.enable()
     return {name: summarise(values) for name, values in taken.items()}
