@@ -14,7 +14,7 @@ import torch
 from cases import DDFCase
 
 from repro.ops import ddf
-from repro.ops.cpu import jit, plan, tasks, tile
+from repro.ops.cpu import host, jit, plan, tasks, tile
 from repro.ops.cpu.host import ddf_forward
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +74,24 @@ def test_a_large_result_is_right_to_its_last_value():
     for c in (0, 1, 70, 143):
         part = (x[:, c : c + 1], channel_filter[:, c : c + 1], spatial_filter)
         torch.testing.assert_close(out[:, c : c + 1], ddf(*part, backend="reference"))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_what_lies_in_fresh_memory_does_not_count(stride, monkeypatch):
+    case = DDFCase((2, 3, 9, 7), kernel_size=7, stride=stride)
+    args = case.make(torch.float64)
+
+    def poisoned(self, *shape, **options):
+        return torch.full(*shape, float("nan"), dtype=self.dtype)
+
+    def refuse(*args):
+        raise AssertionError("took finite values for others")
+
+    monkeypatch.setattr(host, "ddf_reference", refuse)
+    monkeypatch.setattr(torch.Tensor, "new_empty", poisoned)
+    out = ddf_forward(*args, stride, 1, "mul")
+    monkeypatch.undo()
+    torch.testing.assert_close(out, ddf(*args, backend="reference", stride=stride))
 
 
 def test_every_task_is_taken_once_whatever_the_number_of_threads(monkeypatch):

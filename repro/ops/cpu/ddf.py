@@ -29,6 +29,7 @@ from repro.ops.cpu.taps import load_each, products, spread_each, sum_taps, take
 from repro.ops.cpu.tasks import channels_from, len_filter, locate, may_bypass, read_four
 from repro.ops.cpu.tile import clear_outside, pack, pack_ones, round_up, scratch
 from repro.ops.cpu.vector import (
+    keep_first,
     lanes,
     load_inside,
     spread,
@@ -161,7 +162,9 @@ def filter_group(
         elif i + lanes(out) <= length:
             store(out, planes_out[0] + i, acc0)
             store(out, planes_out[1] + i, acc1)
-        else:
+        else:  # what lies behind the block is anything, and must not count as not finite
+            acc0 = keep_first(acc0, length - i)
+            acc1 = keep_first(acc1, length - i)
             store_first(out, planes_out[0] + i, acc0, length - i)
             store_first(out, planes_out[1] + i, acc1, length - i)
         total += (acc0 + acc1) * none

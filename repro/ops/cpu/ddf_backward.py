@@ -44,6 +44,7 @@ from repro.ops.cpu.tile import (
     unpack,
 )
 from repro.ops.cpu.vector import (
+    keep_first,
     lanes,
     load,
     load_inside,
@@ -212,6 +213,7 @@ def gather_group(
         elif i + lanes(grads) <= length:
             store(grad_x, place + i, acc)
         else:
+            acc = keep_first(acc, length - i)
             store_first(grad_x, place + i, acc, length - i)
         total += acc * none
     add_sums(channel_sums, filter_place, sums)

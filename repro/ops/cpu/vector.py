@@ -150,6 +150,19 @@ def store_first(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def keep_first(typing_context: Any, values: Any, count: Any) -> tuple[Any, Codegen]:
+    """The first `count` values of a vector, 0 in the lanes behind them."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first = builder.icmp_signed(
+            "<", _lanes(values), spread_value(builder, args[1], values.lanes)
+        )
+        return builder.select(first, args[0], context.get_value_type(values)(None))
+
+    return values(values, types.intp), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def spread(typing_context: Any, value: Any) -> tuple[Any, Codegen]:
     """A vector that holds a float in every lane."""
     vector = VectorType(value)
