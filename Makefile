@@ -11,7 +11,7 @@ export UV_COMPILE_BYTECODE := 1
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env pull lock repro test lint lab report clean
+.PHONY: help env pull lock repro test lint bench lab report clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lint: env ## ruff and mypy
 	ruff check
 	ruff format --check
 	mypy
+
+bench: env ## time the kernels against their goals (ten minutes); rows under results/benchmark/
+	python benchmarks/bench_ddf.py $(BENCH)
 
 lab: pull ## open the notebooks
 	jupyter lab notebooks

@@ -6,6 +6,13 @@ each case. See `measure`.
 """
 
 from repro.bench.cases import CASES
-from repro.bench.measure import COLUMNS, measure, parse_shape, read_rows, write_rows
+from repro.bench.measure import (
+    COLUMNS,
+    measure,
+    parse_shape,
+    read_rows,
+    write_rows,
+    write_table,
+)
 
-__all__ = ["CASES", "COLUMNS", "measure", "parse_shape", "read_rows", "write_rows"]
+__all__ = ["CASES", "COLUMNS", "measure", "parse_shape", "read_rows", "write_rows", "write_table"]

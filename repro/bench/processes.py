@@ -16,8 +16,8 @@ from typing import Any
 import repro
 
 # For timing: keep freed memory. By default glibc maps each large tensor anew and the kernel clears
-# its pages: a copy of 117 MiB then takes 28 ms instead of 7 (two cores), and an operator that
-# writes a fresh output is charged for it.
+# its pages, which takes longer than copying it; an operator that writes a fresh output would be
+# charged for that.
 KEEP_HEAP = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
@@ -33,7 +33,7 @@ class MeasurementError(RuntimeError):
     """A measuring process ended without a result."""
 
 
-def run_job(job: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+def run_job(job: Mapping[str, Any], environment: Mapping[str, str]) -> list[dict[str, Any]]:
     """Run one job of `repro.bench.worker` in a process of its own.
 
     Raises:
@@ -49,6 +49,6 @@ def run_job(job: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str,
     )
     if done.returncode != 0:
         tail = "\n".join(done.stderr.strip().splitlines()[-5:])
-        raise MeasurementError(f"measuring {job['ops']} ended with {done.returncode}:\n{tail}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        raise MeasurementError(f"measuring {job['cases']} ended with {done.returncode}:\n{tail}")
+    answer: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return answer

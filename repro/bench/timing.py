@@ -6,8 +6,9 @@ import gc
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -16,7 +17,10 @@ from repro.bench.cases import Step
 # A kernel that finds its input in the GPU's L2 cache looks faster than it is: this is rewritten
 # before each timed step (the H200 has 50 MiB).
 _L2_FLUSH_BYTES = 128 * 2**20
-_MAX_WARMUP_ROUNDS = 20
+_MIN_WARMUP_ROUNDS, _MAX_WARMUP_ROUNDS = 3, 20
+_MIN_ROUNDS = 5  # unless fewer were asked for
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,12 @@ class Timing:
 
 
 def time_interleaved(
-    steps: Mapping[str, Step], *, rounds: int, device: torch.device
-) -> dict[str, Timing]:
+    steps: Mapping[Name, Step],
+    *,
+    rounds: int,
+    device: torch.device,
+    seconds: float = float("inf"),
+) -> dict[Name, Timing]:
     """Time every step `rounds` times, in turns.
 
     Every round starts with another step, so that none always follows the same one. On the CPU,
@@ -40,6 +48,9 @@ def time_interleaved(
     Args:
         steps: what to time, by name.
         rounds: at least 1; the median and the 20th and 80th percentile are taken over them.
+        seconds: a step that has taken more than its share of so long, the steps' number of equal
+            parts, is left out of all rounds behind the fifth. Rounds are no longer thrown away
+            after so long either, though not before the third.
         device: where the steps run; on CUDA each is timed by events, after rewriting L2.
     Raises:
         ValueError: rounds < 1.
@@ -47,18 +58,20 @@ def time_interleaved(
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}")
     names = list(steps)
-    _warm_up(steps, device)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    _warm_up(steps, device, seconds)
+    taken: dict[Name, list[float]] = {name: [] for name in names}
     gc.collect()
     gc.disable()
+    share = seconds / max(1, len(names))
     try:
         for round_ in range(rounds):
             first = round_ % len(names)
             for name in names[first:] + names[:first]:
-                seconds[name].append(_time_once(steps[name], device))
+                if round_ < _MIN_ROUNDS or sum(taken[name]) < share:
+                    taken[name].append(_time_once(steps[name], device))
     finally:
         gc.enable()
-    return {name: summarise(values) for name, values in seconds.items()}
+    return {name: summarise(values) for name, values in taken.items()}
 
 
 def summarise(seconds: list[float]) -> Timing:
@@ -89,8 +102,11 @@ def _time_once(step: Step, device: torch.device) -> float:
     return float(start_event.elapsed_time(end_event)) / 1e3
 
 
-def _warm_up(steps: Mapping[str, Step], device: torch.device) -> None:
-    for _ in range(_MAX_WARMUP_ROUNDS):
+def _warm_up(steps: Mapping[Name, Step], device: torch.device, seconds: float) -> None:
+    start = time.perf_counter()
+    for round_ in range(_MAX_WARMUP_ROUNDS):
+        if round_ >= _MIN_WARMUP_ROUNDS and time.perf_counter() - start > seconds:
+            return
         faults = page_faults()
         for step in steps.values():
             step()

@@ -38,6 +38,49 @@ def check_ddf(
     _check_shapes(x, channel_filter, spatial_filter, stride)
 
 
+def check_out(out: Tensor, x: Tensor, spatial_filter: Tensor, *, needs_grad: bool) -> None:
+    """Raise ValueError or TypeError unless `out` can take the result of `ddf`, whose arguments fit.
+
+    Args:
+        needs_grad: whether autograd would have to record the call.
+    """
+    if needs_grad:
+        raise ValueError(
+            "out= cannot be differentiated, but an argument requires grad; call within "
+            "torch.no_grad(), or without out="
+        )
+    expected = (*x.shape[:2], *spatial_filter.shape[2:])
+    if out.shape != expected:
+        raise ValueError(f"out must be {tuple(expected)}, got {tuple(out.shape)}")
+    if out.dtype != x.dtype:
+        raise TypeError(f"out must be {x.dtype} like x, got {out.dtype}")
+    if out.device != x.device:
+        raise ValueError(f"out must be on {x.device} like x, got {out.device}")
+
+
+def check_no_overlap(
+    out: Tensor, x: Tensor, channel_filter: Tensor, spatial_filter: Tensor
+) -> None:
+    """Raise ValueError if writing `out` would change what is still to be read, or written."""
+    if any(step == 0 and size > 1 for step, size in zip(out.stride(), out.shape, strict=True)):
+        raise ValueError(f"out must have memory for each value, got strides {out.stride()}")
+    tensors = {"x": x, "channel_filter": channel_filter, "spatial_filter": spatial_filter}
+    first, last = _extent(out)
+    for name, tensor in tensors.items():
+        start, stop = _extent(tensor)
+        if start < last and first < stop:
+            raise ValueError(f"out must not overlap {name} in memory")
+
+
+def _extent(tensor: Tensor) -> tuple[int, int]:
+    """Address of the first byte that belongs to a tensor, and of the first behind it."""
+    start = tensor.data_ptr()
+    if tensor.numel() == 0:
+        return start, start
+    reach = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return start, start + (reach + 1) * tensor.element_size()
+
+
 def _check_shapes(x: Tensor, channel_filter: Tensor, spatial_filter: Tensor, stride: int) -> None:
     batch, channels, height, width = x.shape
     if height == 0 or width == 0:

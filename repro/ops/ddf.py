@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from repro.ops.backends import choose
-from repro.ops.checks import check_ddf
-from repro.ops.library import call_ddf
+from repro.ops.checks import check_ddf, check_no_overlap, check_out
+from repro.ops.library import call_ddf, write_ddf
 from repro.ops.reference import ddf_reference
 
 AUTOCAST_DEVICES = ("cpu", "cuda")  # PyTorch raises when asked about others, "meta" among them
@@ -22,6 +22,7 @@ def ddf(
     dilation: int = 1,
     kernel_combine: str = "mul",
     backend: str | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Filter each pixel with the combination of its spatial and its channel filter.
 
@@ -36,11 +37,14 @@ def ddf(
         kernel_combine: "mul" multiplies the two filters' taps, "add" adds them.
         backend: "reference", "cpu" or "cuda"; None takes the kernels of x's device, or, where there
             are none, the reference, saying so once. Only the reference has second derivatives.
+        out: memory to write the result to, and to return; for calls that autograd does not record.
+            A fresh result of a large map can cost more page faults than arithmetic.
     Returns:
         (N, C, H_out, W_out), dtype of x.
     Raises:
         ValueError: shapes or devices disagree, K is even, the backend cannot take the call; the
-            message gives what was expected and what came.
+            message gives what was expected and what came. Or `out` shares memory with another
+            argument, or an argument requires grad.
         TypeError: dtypes disagree or are not floating point.
     Source: DDF (arXiv 2104.14107), Eq. 2; "add" is in the authors' code only.
     Deviates: H_out rounds up as Conv2d does; the authors' code rounds down and rejects odd H.
@@ -48,8 +52,16 @@ def ddf(
     x, channel_filter, spatial_filter = under_autocast(x, channel_filter, spatial_filter)
     check_ddf(x, channel_filter, spatial_filter, stride, dilation, kernel_combine)
     backend = choose("ddf", backend, x)
-    implementation = ddf_reference if backend == "reference" else call_ddf
-    return implementation(x, channel_filter, spatial_filter, stride, dilation, kernel_combine)
+    args = (x, channel_filter, spatial_filter, stride, dilation, kernel_combine)
+    if out is None:
+        return ddf_reference(*args) if backend == "reference" else call_ddf(*args)
+    tensors = (*args[:3], out)
+    needs_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    check_out(out, x, spatial_filter, needs_grad=needs_grad)
+    if backend == "reference":
+        check_no_overlap(out, *args[:3])
+        return out.copy_(ddf_reference(*args))
+    return write_ddf(out, *args)
 
 
 def under_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numba
@@ -13,79 +14,163 @@ import torch
 from cases import DDFCase
 
 from repro.ops import ddf
-from repro.ops.cpu import host, jit
+from repro.ops.cpu import host, jit, plan, tasks, tile
+from repro.ops.cpu.host import ddf_forward
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("block_bytes", [1, 3000, 10**9])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_the_size_of_blocks_changes_nothing(block_bytes, stride, monkeypatch):
-    case = DDFCase((2, 3, 23, 9), stride=stride)
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_the_size_of_blocks_changes_nothing(block_bytes, stride, kernel_size, monkeypatch):
+    case = DDFCase((2, 3, 23, 9), stride=stride, kernel_size=kernel_size)
     args = [arg.requires_grad_() for arg in case.make(torch.float64)]
     expected = ddf(*args, backend="reference", stride=stride)
     grad_out = torch.randn_like(expected)
     expected_grads = torch.autograd.grad(expected, args, grad_out)
-    monkeypatch.setattr(host, "BLOCK_BYTES", block_bytes)
-    host.plan.cache_clear()
+    monkeypatch.setattr(plan, "BLOCK_BYTES", block_bytes)
+    plan.plan.cache_clear()
     try:
         actual = ddf(*args, stride=stride)
         torch.testing.assert_close(actual, expected)
         grads = torch.autograd.grad(actual, args, grad_out)
         torch.testing.assert_close(grads, expected_grads)
     finally:
-        host.plan.cache_clear()
+        plan.plan.cache_clear()
 
 
-def test_every_task_runs_once_whatever_the_number_of_threads(monkeypatch):
+def test_large_maps_are_read_in_place_and_the_ends_of_the_tensor_from_a_tile():
+    layout = plan.plan((2, 8, 200, 300), 3, 1, 1, 4).layout
+    pixels = 200 * 300
+    x = np.zeros(2 * 8 * pixels, np.float32)
+    length = layout.rows * 300
+    inside = [
+        tile.lies_inside(x, c * pixels + top * 300, c * pixels + top * 300, layout, length)
+        for c in range(16)
+        for top in range(0, 200 - layout.rows + 1, layout.rows)
+    ]
+    blocks = len(inside) // 16
+    assert inside[0] is False
+    assert all(inside[1:-blocks])
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 3, 5), (4, 64, 256, 272)], ids=["small", "large"])
+def test_stores_past_the_caches_are_only_for_large_aligned_results(shape):
+    planned = plan.plan(shape, 3, 1, 1, 4)
+    out = np.empty(int(np.prod(shape)) + 16, np.float32)
+    skip = -(out.ctypes.data // 4) % 16
+    length = planned.layout.rows * shape[3]
+    args = (9, 0, length, planned.layout, planned.group)
+    is_large = shape[3] > 5
+    assert tasks.may_bypass(out[skip : len(out) - 16 + skip], *args) == is_large
+    assert not tasks.may_bypass(out[skip + 1 :], *args)
+
+
+def test_a_large_result_is_right_to_its_last_value():
+    shape = (1, 144, 256, 240)  # 34 MiB: stored past the caches
+    x, channel_filter, spatial_filter = DDFCase(shape).make(torch.float32)
+    out = ddf_forward(x, channel_filter, spatial_filter, 1, 1, "mul")
+    for c in (0, 1, 70, 143):
+        part = (x[:, c : c + 1], channel_filter[:, c : c + 1], spatial_filter)
+        torch.testing.assert_close(out[:, c : c + 1], ddf(*part, backend="reference"))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_what_lies_in_fresh_memory_does_not_count(stride, monkeypatch):
+    case = DDFCase((2, 3, 9, 7), kernel_size=7, stride=stride)
+    args = case.make(torch.float64)
+
+    def poisoned(self, *shape, **options):
+        return torch.full(*shape, float("nan"), dtype=self.dtype)
+
+    def refuse(*args):
+        raise AssertionError("took finite values for others")
+
+    monkeypatch.setattr(host, "ddf_reference", refuse)
+    monkeypatch.setattr(torch.Tensor, "new_empty", poisoned)
+    out = ddf_forward(*args, stride, 1, "mul")
+    monkeypatch.undo()
+    torch.testing.assert_close(out, ddf(*args, backend="reference", stride=stride))
+
+
+def test_every_task_is_taken_once_whatever_the_number_of_threads(monkeypatch):
     for threads in (1, 2, 5):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        for tasks in (0, 1, 4, 7):
-            counts = np.zeros(tasks, int)
+        for count in (0, 1, 4, 70):
+            taken = np.zeros(count, int)
+            take, lock = numba.njit(lambda counter: jit.take_task(counter)), threading.Lock()
 
-            def kernel(first, last, counts=counts):
-                counts[first:last] += 1
+            def kernel(counter, tasks, taken=taken, take=take, lock=lock):
+                while (task := take(counter)) < tasks:
+                    with lock:
+                        taken[task] += 1
 
-            jit.run(kernel, tasks)
-            assert (counts == 1).all()
+            jit.run(kernel, count)
+            assert (taken == 1).all()
 
 
 def test_an_error_in_a_thread_reaches_the_caller(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    started = threading.Event()
 
-    def kernel(first, last):
-        if last == 4:
-            raise ArithmeticError("in the last task")
+    def kernel(counter, tasks):
+        if threading.current_thread() is not threading.main_thread():
+            started.set()
+            raise ArithmeticError("in another thread")
+        assert started.wait(10)
 
-    with pytest.raises(ArithmeticError, match="in the last task"):
+    with pytest.raises(ArithmeticError, match="in another thread"):
         jit.run(kernel, 4)
 
 
 def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
-    def refuse(cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return numba.njit(**options)
+    def refuse(function):
+        raise RuntimeError("cannot cache function: no locator available")
 
-    monkeypatch.setattr(jit, "njit", refuse)
+    monkeypatch.setattr(jit, "_Cache", refuse)
     assert jit.kernel(lambda x: x + 1)(1) == 2
 
 
-def test_a_second_process_finds_the_compiled_kernels(tmp_path):
-    code = (
-        "import torch; from repro.ops import ddf; from repro.ops.cpu.ddf import forward_kernel;"
-        "ddf(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3), torch.ones(1, 9, 3, 3));"
-        "print(sum(forward_kernel.stats.cache_hits.values()))"
+CODE = (
+    "import torch; from repro.ops import ddf; from repro.ops.cpu.ddf import forward_kernel;"
+    "x = torch.ones(1, 1, 3, 3); out = ddf(x, x, torch.ones(1, 9, 3, 3));"
+    "assert out[0, 0, 1, 1] == 9, out;"
+    "print(sum(forward_kernel.stats.cache_hits.values()))"
+)
+
+
+def cache_hits(cache: Path) -> int:
+    """Of the forward kernel, in a process that keeps its compiled kernels in `cache`."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE],
+        cwd=ROOT,
+        env={"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": f"{ROOT}:{ROOT / 'numba_cuda'}"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    hits = []
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            env={"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": f"{ROOT}:{ROOT / 'numba_cuda'}"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        hits.append(int(done.stdout))
-    assert hits == [0, 1]
+    return int(done.stdout)
+
+
+@pytest.mark.slow
+def test_a_second_process_finds_the_compiled_kernels_and_a_damaged_cache_is_made_again(tmp_path):
+    assert cache_hits(tmp_path) == 0
+    assert cache_hits(tmp_path) == 1
+    (index,) = tmp_path.rglob("ddf.forward_kernel-*.nbi")
+    index.write_bytes(b"no index")
+    assert cache_hits(tmp_path) == 0
+    assert cache_hits(tmp_path) == 1
+
+
+def test_the_cache_depends_on_every_file_of_the_package(monkeypatch):
+    def kept(function):
+        return jit._Cache(function)._cache_file._source_stamp
+
+    def function(x):
+        return x
+
+    before = kept(function)
+    assert kept(function) == before
+    monkeypatch.setattr(jit, "_sources", lambda: "other sources")
+    assert kept(function) != before

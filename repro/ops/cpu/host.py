@@ -1,27 +1,18 @@
-"""Call the CPU kernels with PyTorch tensors: layouts, blocks, dtypes, and what is not finite."""
+"""Call the CPU kernels with PyTorch tensors: layouts, dtypes, and what is not finite."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
-from math import isqrt
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from repro.ops.checks import output_size
-from repro.ops.cpu.ddf import Array, Blocks, backward_kernel, forward_kernel
+from repro.ops.cpu.ddf import forward_kernel
+from repro.ops.cpu.ddf_backward import backward_kernel
 from repro.ops.cpu.jit import run
+from repro.ops.cpu.plan import Array, Plan, plan
 from repro.ops.reference.ddf import ddf_backward_reference, ddf_reference
-
-# Of a block's spatial filter: larger blocks have fewer edges, but must stay in the second-level
-# cache. Between 64 and 256 KiB times differ by less than a fifth; at 16 KiB they are up to 1.7
-# times as long (3 x 3, maps of 32 x 32 to 200 x 300).
-BLOCK_BYTES = 128 << 10
-
-# The backward pass needs this many tasks to keep all cores of a large machine busy.
-BACKWARD_TASKS = 16
 
 
 def ddf_forward(
@@ -31,26 +22,31 @@ def ddf_forward(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """`torch.ops.repro.ddf` on the CPU; half precision is computed in float32."""
+    """`torch.ops.repro.ddf` and `ddf_out` on the CPU; half precision is computed in float32."""
     if x.dtype not in (torch.float32, torch.float64):
         tensors = (x.float(), channel_filter.float(), spatial_filter.float())
-        return ddf_forward(*tensors, stride, dilation, kernel_combine).to(x.dtype)
-    out = x.new_empty((*x.shape[:2], *spatial_filter.shape[2:]))
+        result = ddf_forward(*tensors, stride, dilation, kernel_combine)
+        return result.to(x.dtype) if out is None else out.copy_(result)
+    if out is None:
+        out = x.new_empty((*x.shape[:2], *spatial_filter.shape[2:]))
+    elif not out.is_contiguous():
+        args = (x, channel_filter, spatial_filter, stride, dilation, kernel_combine)
+        return out.copy_(ddf_forward(*args))
     if out.numel() == 0:
         return out
-    blocks, offsets = plan(x.shape, channel_filter.shape[-1], stride, dilation, x.element_size())
-    finite = np.empty(len(x) * blocks.per_image, np.bool_)
+    planned = plan(x.shape, channel_filter.shape[-1], stride, dilation, x.element_size())
+    finite = np.empty(_tasks(x, planned), np.bool_)
     run(
         forward_kernel,
         len(finite),
-        _planes(x),
-        _planes(channel_filter),
-        _planes(spatial_filter),
-        _planes(out),
+        _flat(x),
+        _flat(_by_slot(channel_filter, planned)),
+        _flat(spatial_filter),
+        _flat(out),
         finite,
-        blocks,
-        _groups(offsets),
+        *planned,
         _as_flag(kernel_combine),
     )
     for image in _not_finite(finite, len(x)):
@@ -74,31 +70,35 @@ def ddf_backward(
         tensors = (grad_out.float(), x.float(), channel_filter.float(), spatial_filter.float())
         grads = ddf_backward(*tensors, stride, dilation, kernel_combine)
         return grads[0].to(x.dtype), grads[1].to(x.dtype), grads[2].to(x.dtype)
-    grad_x = x.new_zeros(x.shape)
-    grad_channel = x.new_zeros(channel_filter.shape)
     if grad_out.numel() == 0:
-        return grad_x, grad_channel, x.new_zeros(spatial_filter.shape)
-    blocks, offsets = plan(x.shape, channel_filter.shape[-1], stride, dilation, x.element_size())
-    # Chunks follow from the shape alone, never from the number of threads: sums keep their order.
-    chunks = max(1, min(BACKWARD_TASKS // len(x), blocks.channels // 16))
-    grad_spatial = x.new_empty((chunks, *spatial_filter.shape))
-    finite = np.empty(len(x) * chunks, np.bool_)
+        return (
+            x.new_zeros(x.shape),
+            torch.zeros_like(channel_filter),
+            torch.zeros_like(spatial_filter),
+        )
+    kernel_size = channel_filter.shape[-1]
+    planned = plan(x.shape, kernel_size, stride, dilation, x.element_size(), by_phase=True)
+    # With a stride there may be inputs that no tap reads.
+    grad_x = x.new_zeros(x.shape) if stride > 1 else x.new_empty(x.shape)
+    grad_channel = x.new_zeros(planned.layout.blocks, *x.shape[:2], len(planned.taps.order))
+    grad_spatial = x.new_empty(planned.layout.chunks, *spatial_filter.shape)
+    finite = np.empty(_tasks(x, planned), np.bool_)
     run(
         backward_kernel,
         len(finite),
-        _planes(grad_out),
-        _planes(x),
-        _planes(channel_filter),
-        _planes(spatial_filter),
-        _planes(grad_x),
-        _planes(grad_channel),
-        _planes(grad_spatial),
+        _flat(grad_out),
+        _flat(x),
+        _flat(_by_slot(channel_filter, planned)),
+        _flat(spatial_filter),
+        _flat(grad_x),
+        grad_channel.flatten(1).numpy(),
+        grad_spatial.flatten(1).numpy(),
         finite,
-        blocks,
-        np.array(offsets),
+        *planned,
         _as_flag(kernel_combine),
     )
-    grads = (grad_x, grad_channel, grad_spatial[0] if chunks == 1 else grad_spatial.sum(0))
+    by_tap = _by_tap(_sum_parts(grad_channel), planned)
+    grads = (grad_x, by_tap.reshape(channel_filter.shape), _sum_parts(grad_spatial))
     for image in _not_finite(finite, len(x)):
         args = (grad_out[image], x[image], channel_filter[image], spatial_filter[image])
         exact = ddf_backward_reference(*args, stride, dilation, kernel_combine)
@@ -107,54 +107,33 @@ def ddf_backward(
     return grads
 
 
-@lru_cache(maxsize=1024)
-def plan(
-    shape: tuple[int, int, int, int], kernel_size: int, stride: int, dilation: int, value_bytes: int
-) -> tuple[Blocks, tuple[np.uintp, ...]]:
-    """Blocks for an input of `shape`, and each tap's offset in a tile."""
-    _, channels, height, width = shape
-    height_out, width_out = output_size(height, stride), output_size(width, stride)
-    halo = (kernel_size - 1) * dilation // stride
-    pitch = width_out + halo
-    most_rows = max(1, BLOCK_BYTES // (kernel_size**2 * pitch * value_bytes))
-    count = output_size(height_out, most_rows)
-    rows = output_size(height_out, count)
-    offsets = []
-    for u in range(kernel_size):
-        for v in range(kernel_size):
-            row, phase_h = divmod(u * dilation, stride)
-            column, phase_w = divmod(v * dilation, stride)
-            phase = phase_h * stride + phase_w
-            offsets.append(np.uintp((phase * (rows + halo) + row) * pitch + column))
-    blocks = Blocks(
-        channels=channels,
-        height=height,
-        width=width,
-        height_out=height_out,
-        width_out=width_out,
-        stride=stride,
-        padding=dilation * (kernel_size // 2),
-        per_image=output_size(height_out, rows),
-        rows=rows,
-        halo=halo,
-        pitch=pitch,
-    )
-    return blocks, tuple(offsets)
+def _tasks(x: Tensor, planned: Plan) -> int:
+    return len(x) * planned.layout.blocks * planned.layout.chunks
 
 
-def _groups(offsets: tuple[np.uintp, ...]) -> tuple[tuple[np.uintp, ...], ...]:
-    """Taps that one pass takes together: all of 3 x 3, else as much of a kernel row as unrolls.
-
-    LLVM unrolls nine taps; eleven it does not, and they take three times as long as one by one.
-    """
-    kernel_size = isqrt(len(offsets))
-    size = 9 if kernel_size == 3 else max(n for n in (1, 3, 5, 7, 9) if kernel_size % n == 0)
-    return tuple(offsets[first : first + size] for first in range(0, len(offsets), size))
+def _by_slot(channel_filter: Tensor, planned: Plan) -> Tensor:
+    """(N, C, slots) from (N, C, K, K): zero in slots without a tap."""
+    taps = channel_filter.flatten(2)
+    if planned.is_sorted:
+        return taps
+    return torch.nn.functional.pad(taps, (0, 1))[:, :, planned.taps.order]  # -1 is what is padded
 
 
-def _planes(tensor: Tensor) -> Array:
-    """The memory of (..., rows, columns) as (planes, rows * columns), copied if not contiguous."""
-    return tensor.detach().contiguous().flatten(0, -3).flatten(1).numpy()
+def _by_tap(by_slot: Tensor, planned: Plan) -> Tensor:
+    """(N, C, K*K) from (N, C, slots)."""
+    if planned.is_sorted:
+        return by_slot
+    order = planned.taps.order
+    return by_slot[:, :, np.argsort(order)[np.count_nonzero(order < 0) :]]
+
+
+def _sum_parts(parts: Tensor) -> Tensor:
+    return parts[0] if len(parts) == 1 else parts.sum(0)
+
+
+def _flat(tensor: Tensor) -> Array:
+    """The memory of a tensor as one row, copied if it is not contiguous."""
+    return tensor.detach().contiguous().flatten().numpy()
 
 
 def _as_flag(kernel_combine: str) -> bool | None:
