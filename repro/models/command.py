@@ -35,9 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
         lines += [_alone(name) for name in names() if name not in printed]
     for line in _aligned([_COLUMNS, *lines]):
         print(line)
+    reasons: dict[str, list[str]] = {}
     for cell in found.values():
         if cell.note is not None:
-            print(f"{cell.address}: {cell.note}")
+            reasons.setdefault(cell.note, []).append(cell.address)
+    for note, addresses in reasons.items():
+        print(f"{note}:", *addresses, sep="\n  ")
     for kind in ("params", "flops"):
         of_kind = [cell for cell in found.values() if cell.column.startswith(kind)]
         print(_summary(kind, of_kind))

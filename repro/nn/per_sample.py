@@ -234,8 +234,8 @@ def anneal_temperature(model: nn.Module, progress: float) -> None:
 
     Args:
         model: layers without a temperature are left alone.
-        progress: 0 at the start of annealing, 1 at its end and after (the papers: 10 epochs of 100
-            for DY-Conv and ODConv, 20 of 300 for KernelWarehouse).
+        progress: 0 at the start of annealing, 1 at its end and after. DY-Conv anneals over its
+            first 10 epochs.
     Raises:
         ValueError: progress outside 0 to 1.
     """

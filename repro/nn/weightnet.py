@@ -22,7 +22,7 @@ class WeightNet2d(DynamicConv2d):
             `torch.nn.Conv2d`; the bias is static.
         gates: M of the paper: sigmoids per output channel.
         gate_groups: G of the paper: groups of the grouped FC per output channel. M / G weights make
-            each value of a kernel; 1 mixes nothing and only scales, 2 is CondConv with a group.
+            each value of a kernel; a single one only scales it.
     Shape:
         (N, in_channels, H, W) to (N, out_channels, H_out, W_out).
     Raises:
