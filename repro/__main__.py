@@ -16,6 +16,7 @@ VERBS = {
     "scale": ("repro.scale", "show or change the scale in params.yaml"),
     "data": ("repro.data.command", "list the datasets: where each is looked for, found or not"),
     "costs": ("repro.costs", "count parameters and MACs of every full-size system"),
+    "models": ("repro.models.command", "list the networks with exact and printed costs"),
     "report": ("repro.report.command", "write tables and verdicts as one HTML page"),
 }
 

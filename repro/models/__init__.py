@@ -6,8 +6,9 @@ from typing import cast
 
 from torch import nn
 
-from repro.models.resnet import build_resnet
+from repro.models.resnet import build_resnet, stages
 from repro.models.systems import LAYERS, PLACES, SYSTEMS, System
+from repro.models.timm_names import register_with_timm
 from repro.names import require_known
 from repro.nn import replace_convs
 
@@ -35,7 +36,23 @@ def build(
         UnknownNameError: no such network or size; the message has the nearest names.
     """
     system = SYSTEMS[require_known("method", name, SYSTEMS)]
-    net = build_resnet(system.body, num_classes=num_classes, in_channels=in_channels, size=size)
+    return build_system(system, num_classes=num_classes, in_channels=in_channels, size=size)
+
+
+def build_system(
+    system: System, *, num_classes: int = 1000, in_channels: int = 3, size: str = "full"
+) -> nn.Module:
+    """What `build` returns, for a system that need not have a name."""
+    net = build_resnet(
+        system.body,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        size=size,
+        width=system.width,
+        **system.body_options,
+    )
+    if system.change is not None:
+        system.change(net)
     if system.layer is not None:
         place_layers(net, system)
     return cast(nn.Module, net)
@@ -44,7 +61,14 @@ def build(
 def place_layers(net: nn.Module, system: System) -> None:
     """Replace the convolutions that `system` names."""
     make = LAYERS[cast(str, system.layer)]
-    replace_convs(net, lambda conv: make(conv, **system.options), PLACES[system.where])
+    chosen = tuple(f"{stage}." for stage in stages(net)[slice(*system.stages)])
+
+    def where(name: str, conv: nn.Conv2d) -> bool:
+        return name.startswith(chosen) and PLACES[system.where](name, conv)
+
+    replace_convs(net, lambda conv: make(conv, **system.options), where)
 
 
-__all__ = ["SYSTEMS", "System", "build", "names", "place_layers"]
+register_with_timm(names(), build)
+
+__all__ = ["SYSTEMS", "System", "build", "build_system", "names", "place_layers"]
