@@ -268,7 +268,7 @@ def differentiate(
 ) -> None:
     """From the gradient of weights in grads[t] to that of planes[t], in place, and of all factors.
 
-    `logits` is as `correlate` leaves it, and is overwritten.
+    `logits` is as `correlate` leaves it; it and planes[t] are overwritten.
     """
     filter = factors.filter[n, o]
     spatial = factors.spatial[n, t]
@@ -283,16 +283,22 @@ def differentiate(
     two = logits.dtype.type(2)
     one = logits.dtype.type(1)
     total = logits.dtype.type(0)
-    for i in range(index(len(logits))):
-        channel = factors.channel[sample, offset + i]
-        local = two / (one + exponential(logits[i]))
-        inner = grads[plane, i] * planes[plane, i] * local
-        gradients.channel[part, sample, offset + i] += scale * inner
-        inner *= channel
+    size = index(len(logits))
+    # In one loop these are too many arrays for LLVM to vectorise it: 10.4 instead of 2.0 ms for 16
+    # samples of 256 x 256 x 1 x 1 on one core.
+    for i in range(size):
+        logits[i] = two / (one + exponential(logits[i]))
+    for i in range(size):
+        planes[plane, i] *= grads[plane, i] * logits[i]
+    for i in range(size):
+        gradients.channel[part, sample, offset + i] += scale * planes[plane, i]
+    for i in range(size):
+        grads[plane, i] *= scale * factors.channel[sample, offset + i] * logits[i]
+    for i in range(size):
+        inner = planes[plane, i] * factors.channel[sample, offset + i]
         total += inner
-        grads[plane, i] *= scale * channel * local
         # The derivative of s = 2 * sigmoid(z) is s * (1 - s / 2).
-        logits[i] = scale * inner * (one - half * local)
+        logits[i] = scale * inner * (one - half * logits[i])
     gradients.filter[n, o] += spatial * total
     gradients.spatial[part, sample, plane] += filter * total
     for j in range(width):
