@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from repro.ops.cpu.jit import kernel
+from repro.ops.cpu.jit import kernel, take_task
 
 # Indices are unsigned: Numba wraps signed ones around the end of an array, which costs a select per
 # access.
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @kernel
 def mix_kernel(
-    first: int, last: int, spectrum: Array, group_map: Array, attention: Array, mixed: Array
+    counter: Array, tasks: int, spectrum: Array, group_map: Array, attention: Array, mixed: Array
 ) -> None:
     """Scale every frequency by its group's attention; tasks are rows of the spectrum.
 
@@ -28,7 +28,9 @@ def mix_kernel(
     copies, _, columns, _ = spectrum.shape
     zero = index(0)
     one = index(1)
-    for row in range(index(first), index(last)):
+    task = take_task(counter)
+    while task < tasks:
+        row = index(task)
         for n in range(index(len(attention))):
             for v in range(index(columns)):
                 g = index(group_map[row, v])
@@ -40,12 +42,13 @@ def mix_kernel(
                     scale = attention[n, p, index(group_map[row, v])]
                     mixed[n, row, v, zero] += scale * spectrum[p, row, v, zero]
                     mixed[n, row, v, one] += scale * spectrum[p, row, v, one]
+        task = take_task(counter)
 
 
 @kernel
 def mix_backward_kernel(
-    first: int,
-    last: int,
+    counter: Array,
+    tasks: int,
     grad_mixed: Array,
     spectrum: Array,
     group_map: Array,
@@ -62,20 +65,24 @@ def mix_backward_kernel(
         grad_attention: (tasks, N, P, G), what each chunk contributes, added to.
     """
     copies, rows, columns, _ = spectrum.shape
-    tasks = len(grad_attention)
+    products = np.empty(columns, spectrum.dtype)
     zero = index(0)
     one = index(1)
-    for task in range(index(first), index(last)):
-        for row in range(task * rows // tasks, (task + one) * rows // tasks):
+    task = take_task(counter)
+    while task < tasks:
+        for row in range(task * rows // tasks, (task + 1) * rows // tasks):
             for n in range(index(len(attention))):
                 for p in range(index(copies)):
                     for v in range(index(columns)):
-                        g = index(group_map[row, v])
                         real = grad_mixed[n, row, v, zero] * column_scale[v]
                         imaginary = grad_mixed[n, row, v, one] * column_scale[v]
-                        scale = attention[n, p, g]
-                        grad_attention[task, n, p, g] += (
-                            real * spectrum[p, row, v, zero] + imaginary * spectrum[p, row, v, one]
-                        )
+                        scale = attention[n, p, index(group_map[row, v])]
                         grad_spectrum[p, row, v, zero] += scale * real
                         grad_spectrum[p, row, v, one] += scale * imaginary
+                        products[v] = (
+                            real * spectrum[p, row, v, zero] + imaginary * spectrum[p, row, v, one]
+                        )
+                    # Apart from the loop above, which vectorises without it.
+                    for v in range(index(columns)):
+                        grad_attention[task, n, p, index(group_map[row, v])] += products[v]
+        task = take_task(counter)
