@@ -6,7 +6,7 @@ from typing import cast
 
 from torch import nn
 
-from repro.models.resnet import build_resnet, initialise_convolutions
+from repro.models.resnet import build_resnet
 from repro.models.systems import LAYERS, PLACES, SYSTEMS, System
 from repro.names import require_known
 from repro.nn import replace_convs
@@ -42,15 +42,9 @@ def build(
 
 
 def place_layers(net: nn.Module, system: System) -> None:
-    """Replace the convolutions that `system` names; the new layers start as timm starts its own."""
+    """Replace the convolutions that `system` names."""
     make = LAYERS[cast(str, system.layer)]
-
-    def layer(conv: nn.Conv2d) -> nn.Module:
-        new = make(conv, **system.options)
-        initialise_convolutions(new)
-        return new
-
-    replace_convs(net, layer, PLACES[system.where])
+    replace_convs(net, lambda conv: make(conv, **system.options), PLACES[system.where])
 
 
 __all__ = ["SYSTEMS", "System", "build", "names", "place_layers"]

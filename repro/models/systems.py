@@ -11,16 +11,27 @@ from typing import Any
 
 from torch import nn
 
-from repro.nn import DDF, is_spatial
+from repro.models.resnet import initialise_convolutions
+from repro.nn import DDF, FDConv, is_in_residual_block, is_spatial
+
+
+def ddf_from_conv(conv: nn.Conv2d, **options: Any) -> nn.Module:
+    """A DDF whose branches start as timm starts its own convolutions."""
+    layer = DDF.from_conv(conv, **options)
+    initialise_convolutions(layer)
+    return layer
+
 
 # Layer name -> how to make it from the convolution it replaces, with options.
 LAYERS: dict[str, Callable[..., nn.Module]] = {
-    "ddf": DDF.from_conv,
+    "ddf": ddf_from_conv,
+    "fdconv": FDConv.from_conv,  # goes on from the convolution's own start
 }
 
 # Name of a choice of convolutions -> the choice, as `replace_convs` takes it.
 PLACES: dict[str, Callable[[str, nn.Conv2d], bool]] = {
     "spatial": is_spatial,
+    "residual_blocks": is_in_residual_block,
 }
 
 
@@ -43,6 +54,10 @@ class System:
 
 def _ddf(body: str = "resnet50", **options: Any) -> System:
     return System(body, "ddf", options=options)
+
+
+def _fdconv(body: str = "resnet50", **options: Any) -> System:
+    return System(body, "fdconv", "residual_blocks", options)
 
 
 SYSTEMS: dict[str, System] = {
@@ -69,4 +84,8 @@ SYSTEMS: dict[str, System] = {
     "ddf_filter_norm_paper": _ddf(norm="filter_norm_paper"),
     "ddf_kernel_5": _ddf(kernel_size=5),
     "ddf_heads_2": _ddf(heads=2),
+    # FDConv, Table 1: every convolution of the blocks, 64 groups
+    "fdconv_resnet18": _fdconv("resnet18"),
+    "fdconv_resnet50": _fdconv(),
+    "fdconv_resnet101": _fdconv("resnet101"),
 }

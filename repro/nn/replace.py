@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import nn
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """One convolution that gave way: its name in the network, what stood there, what stands now."""
+    """One layer that gave way: its name in the network, what stood there, what stands now."""
 
     name: str
     old: str
@@ -39,26 +42,38 @@ def replace_convs(
         ValueError: `model` is itself a convolution, or `where` picked none; the message lists some
             that there are.
     """
-    if isinstance(model, nn.Conv2d):
-        raise ValueError("the model is itself a convolution: call the layer on it instead")
+    return replace_layers(model, layer, where, kind=nn.Conv2d)
+
+
+def replace_layers(
+    model: nn.Module,
+    layer: Callable[[Layer], nn.Module],
+    where: Callable[[str, Layer], bool],
+    *,
+    kind: type[Layer],
+) -> list[Replacement]:
+    """`replace_convs` for layers of any kind that has a weight: `nn.Linear`, for one."""
+    what = "convolution" if kind is nn.Conv2d else kind.__name__
+    if isinstance(model, kind):
+        raise ValueError(f"the model is itself a {what}: call the layer on it instead")
     found = [
         (name, module)
         for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, nn.Conv2d)
+        if isinstance(module, kind)
     ]
-    chosen = [(name, conv) for name, conv in found if where(name, conv)]
+    chosen = [(name, old) for name, old in found if where(name, old)]
     if not chosen:
-        some = "; ".join(f"{name}: {conv}" for name, conv in found[:3])
-        raise ValueError(f"where picked none of {len(found)} convolutions ({some} ...)")
-    made: dict[nn.Conv2d, nn.Module] = {}
+        some = "; ".join(f"{name}: {old}" for name, old in found[:3])
+        raise ValueError(f"where picked none of {len(found)} {what}s ({some} ...)")
+    made: dict[nn.Module, nn.Module] = {}
     report = []
-    for name, conv in chosen:
-        if conv not in made:
-            made[conv] = _like(conv, layer(conv))
-        new = made[conv]
+    for name, old in chosen:
+        if old not in made:
+            made[old] = _like(old, layer(old))
+        new = made[old]
         parent, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(parent), attribute, new)
-        report.append(Replacement(name, str(conv), _first_line(new), _params(conv), _params(new)))
+        report.append(Replacement(name, str(old), _first_line(new), _params(old), _params(new)))
     return report
 
 
@@ -70,8 +85,9 @@ def is_spatial(name: str, conv: nn.Conv2d) -> bool:
     return min(conv.kernel_size) > 1 and conv.in_channels == conv.out_channels and conv.groups == 1
 
 
-def _like(conv: nn.Conv2d, new: nn.Module) -> nn.Module:
-    return new.to(conv.weight.device, conv.weight.dtype).train(conv.training)
+def _like(old: nn.Module, new: nn.Module) -> nn.Module:
+    weight = next(old.parameters())
+    return new.to(weight.device, weight.dtype).train(old.training)
 
 
 def _params(module: nn.Module) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from importlib.util import find_spec
 
 import torch
@@ -38,15 +39,19 @@ _CUDA_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _said: set[str] = set()
 
 
-def why_not(backend: str, x: Tensor) -> str | None:
+def why_not(backend: str, x: Tensor, kernels: Container[str] = BACKENDS) -> str | None:
     """Why `backend` cannot take a call with features `x`; None if it can.
 
+    Args:
+        kernels: the backends that the operator has kernels for.
     Raises:
         UnknownNameError: there is no such backend.
     """
     require_known("backend", backend, BACKENDS)
     if backend == "reference" or x.is_meta:
         return None
+    if backend not in kernels:
+        return f'it has none for "{backend}" yet'
     if x.device.type != backend:
         return f"x is on {x.device}"
     if backend == "cuda" and _MISSING_FOR_CUDA:
@@ -59,7 +64,7 @@ def why_not(backend: str, x: Tensor) -> str | None:
     return None
 
 
-def choose(op: str, backend: str | None, x: Tensor) -> str:
+def choose(op: str, backend: str | None, x: Tensor, kernels: Container[str] = BACKENDS) -> str:
     """The backend for a call: the one asked for, or the kernels of the device of `x`.
 
     Without a request, the reference stands in where there are no kernels; a warning says so, and
@@ -69,14 +74,14 @@ def choose(op: str, backend: str | None, x: Tensor) -> str:
         ValueError: the backend that was asked for cannot take the call; the message says why.
     """
     if backend is not None:
-        reason = why_not(backend, x)
+        reason = why_not(backend, x, kernels)
         if reason is not None:
             raise ValueError(f'{op}: backend="{backend}" cannot take this call: {reason}')
         return backend
-    kernels = "cuda" if x.device.type == "cuda" else "cpu"
-    reason = why_not(kernels, x)
+    fastest = "cuda" if x.device.type == "cuda" else "cpu"
+    reason = why_not(fastest, x, kernels)
     if reason is None:
-        return kernels
+        return fastest
     message = f"{op} runs its reference, which is slow: no kernel takes the call, since {reason}"
     if not torch.compiler.is_compiling() and message not in _said:
         _said.add(message)

@@ -1,0 +1,232 @@
+"""Call the CPU kernels of the Fourier weight operators with PyTorch tensors.
+
+Samples are taken a few at a time: what lies between the spectrum and the weights then stays in the
+cache, and beside the weights there is little memory in use. The backward pass makes it again
+instead of keeping it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from repro.ops.cpu.fourier_disjoint_weight import (
+    Array,
+    Factors,
+    Gradients,
+    basis_backward_kernel,
+    basis_kernel,
+    modulate_backward_kernel,
+    modulate_kernel,
+)
+from repro.ops.cpu.fourier_disjoint_weight_mix import mix_backward_kernel, mix_kernel
+from repro.ops.cpu.jit import run
+
+# Of the matrices that are between spectrum and weights at a time, one sample at least.
+CHUNK_BYTES = 4 << 20
+
+# The backward pass sums in this many parts, enough to keep all cores of a large machine busy.
+BACKWARD_TASKS = 16
+
+Grads = tuple[Tensor, ...]
+
+
+def fourier_disjoint_weight(*args: Any) -> Tensor:
+    """`torch.ops.repro.fourier_disjoint_weight` on the CPU; half precision runs in float32."""
+    spectrum, group_map, attention, *factors, weight_shape, groups = _as_computed(args)
+    out = spectrum.new_empty((len(attention), *weight_shape))
+    flat = _array(out.flatten(2))
+    arrays = _factors(factors, weight_shape, groups)
+    for samples in _chunks(spectrum, attention):
+        matrix = _matrix(spectrum, group_map, attention[samples], weight_shape)
+        run(
+            modulate_kernel,
+            weight_shape[0],
+            _array(matrix),
+            flat,
+            arrays,
+            samples.start,
+            weight_shape[3],
+        )
+    result: Tensor = out.to(args[0].dtype)
+    return result
+
+
+def fourier_disjoint_weight_backward(grad_out: Tensor, *args: Any) -> Grads:
+    """`torch.ops.repro.fourier_disjoint_weight_backward` on the CPU."""
+    spectrum, group_map, attention, *factors, weight_shape, groups = _as_computed(args)
+    grads = _array(grad_out.to(spectrum.dtype).flatten(2))
+    arrays = _factors(factors, weight_shape, groups)
+    gradients, parts = _gradients(arrays, spectrum)
+    grad_spectrum = torch.zeros_like(spectrum, memory_format=torch.contiguous_format)
+    rows, columns = spectrum.shape[1:3]
+    mix_tasks = min(BACKWARD_TASKS, rows)
+    grad_attention = spectrum.new_zeros((mix_tasks, *attention.shape))
+    column_scale = _column_scale(weight_shape, columns, spectrum)
+    for samples in _chunks(spectrum, attention):
+        matrix = _matrix(spectrum, group_map, attention[samples], weight_shape)
+        run(
+            modulate_backward_kernel,
+            len(gradients.channel),
+            grads,
+            _array(matrix),
+            arrays,
+            gradients,
+            samples.start,
+            weight_shape[3],
+        )
+        part = spectrum.new_zeros((mix_tasks, len(matrix), *attention.shape[1:]))
+        run(
+            mix_backward_kernel,
+            mix_tasks,
+            _array(torch.view_as_real(torch.fft.rfft2(matrix))),
+            _array(spectrum),
+            _array(group_map),
+            _array(attention[samples]),
+            column_scale,
+            _array(grad_spectrum),
+            _array(part),
+        )
+        grad_attention[:, samples] = part
+    found = (grad_spectrum, grad_attention.sum(0), *_summed(parts, local_input=factors[3]))
+    return tuple(grad.to(args[0].dtype) for grad in found)
+
+
+def weight_from_basis(*args: Any) -> Tensor:
+    """`torch.ops.repro.weight_from_basis` on the CPU; half precision runs in float32."""
+    basis, attention, *factors, groups = _as_computed(args)
+    C_out, K_h, K_w, C_in = basis.shape[1:]
+    out = basis.new_empty((len(attention), C_out, C_in, K_h, K_w))
+    run(
+        basis_kernel,
+        C_out,
+        _rows(basis),
+        _array(attention),
+        _array(out.flatten(2)),
+        _factors(factors, (C_out, C_in, K_h, K_w), groups),
+    )
+    result: Tensor = out.to(args[0].dtype)
+    return result
+
+
+def weight_from_basis_backward(grad_out: Tensor, *args: Any) -> Grads:
+    """`torch.ops.repro.weight_from_basis_backward` on the CPU."""
+    basis, attention, *factors, groups = _as_computed(args)
+    C_out, K_h, K_w, C_in = basis.shape[1:]
+    arrays = _factors(factors, (C_out, C_in, K_h, K_w), groups)
+    gradients, parts = _gradients(arrays, basis)
+    grad_basis = torch.zeros_like(basis, memory_format=torch.contiguous_format)
+    grad_attention = basis.new_zeros((len(gradients.channel), *attention.shape))
+    run(
+        basis_backward_kernel,
+        len(gradients.channel),
+        _array(grad_out.to(basis.dtype).flatten(2)),
+        _rows(basis),
+        _array(attention),
+        arrays,
+        _rows(grad_basis),
+        _array(grad_attention),
+        gradients,
+    )
+    found = (grad_basis, grad_attention.sum(0), *_summed(parts, local_input=factors[3]))
+    return tuple(grad.to(args[0].dtype) for grad in found)
+
+
+def _matrix(
+    spectrum: Tensor, group_map: Tensor, attention: Tensor, weight_shape: Sequence[int]
+) -> Tensor:
+    """The unmodulated weights of some samples, (samples, C_out * K_h, C_in * K_w)."""
+    C_out, C_in, K_h, K_w = weight_shape
+    mixed = spectrum.new_empty((len(attention), *spectrum.shape[1:]))
+    run(
+        mix_kernel,
+        spectrum.shape[1],
+        _array(spectrum),
+        _array(group_map),
+        _array(attention),
+        _array(mixed),
+    )
+    shape = (C_out * K_h, C_in * K_w)
+    matrix: Tensor = torch.fft.irfft2(torch.view_as_complex(mixed), s=shape)
+    return matrix.contiguous()
+
+
+def _chunks(spectrum: Tensor, attention: Tensor) -> Iterator[slice]:
+    """The batch, cut so that a chunk's matrices have about `CHUNK_BYTES`."""
+    sample_bytes = spectrum[0].numel() * spectrum.element_size()
+    step = max(1, CHUNK_BYTES // sample_bytes)
+    for start in range(0, len(attention), step):
+        yield slice(start, min(start + step, len(attention)))
+
+
+def _column_scale(weight_shape: Sequence[int], columns: int, like: Tensor) -> Array:
+    """What makes `rfft2` the adjoint of `irfft2`: columns that stand for two count twice."""
+    C_out, C_in, K_h, K_w = weight_shape
+    rows, width = C_out * K_h, C_in * K_w
+    scale = torch.full((columns,), 2 / (rows * width), dtype=like.dtype)
+    scale[0] /= 2
+    if width % 2 == 0:
+        scale[-1] /= 2
+    return scale.numpy()
+
+
+def _factors(factors: Sequence[Tensor], weight_shape: Sequence[int], groups: int) -> Factors:
+    channel, filter, spatial, local_input, local_filter = factors
+    padding = local_filter.shape[1] // 2
+    return Factors(
+        _array(channel),
+        _array(filter),
+        _array(spatial),
+        _array(F.pad(local_input, (padding, padding))),
+        _array(local_filter),
+        weight_shape[0] // groups,
+    )
+
+
+def _gradients(factors: Factors, like: Tensor) -> tuple[Gradients, list[Tensor]]:
+    """Zeros to add gradients to, as arrays and as the tensors behind them."""
+    tasks = min(BACKWARD_TASKS, factors.filter.shape[1])
+    parts = [
+        like.new_zeros(shape)
+        for shape in (
+            (tasks, *factors.channel.shape),
+            factors.filter.shape,
+            (tasks, *factors.spatial.shape),
+            (tasks, *factors.sequence.shape),
+            factors.local_filter.shape,
+        )
+    ]
+    return Gradients(*map(_array, parts)), parts
+
+
+def _summed(parts: list[Tensor], local_input: Tensor) -> Grads:
+    """The factors' gradients: parts added up, the sequence without the zeros around it."""
+    channel, filter, spatial, sequence, local_filter = parts
+    padding = local_filter.shape[1] // 2
+    own = sequence.sum(0)[:, padding : padding + local_input.shape[1]]
+    return channel.sum(0), filter, spatial.sum(0), own.contiguous(), local_filter
+
+
+def _as_computed(args: Sequence[Any]) -> Sequence[Any]:
+    """Tensors in the dtype that kernels compute in: float64, and float32 for all others."""
+    if args[0].dtype in (torch.float32, torch.float64):
+        return args
+    return [
+        arg.float() if isinstance(arg, Tensor) and arg.is_floating_point() else arg for arg in args
+    ]
+
+
+def _rows(basis: Tensor) -> Array:
+    """(B, C_out, K_h, K_w, C_in) as (B, C_out * taps, C_in)."""
+    return _array(basis.flatten(1, 3))
+
+
+def _array(tensor: Tensor) -> Array:
+    """The memory of a tensor, copied if not contiguous."""
+    array: Array = np.asarray(tensor.detach().contiguous().numpy())
+    return array

@@ -1,0 +1,81 @@
+"""Fourier disjoint weights on the CPU: frequencies times the attention of their groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from repro.ops.cpu.jit import kernel
+
+# Indices are unsigned: Numba wraps signed ones around the end of an array, which costs a select per
+# access.
+index = np.uintp
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@kernel
+def mix_kernel(
+    first: int, last: int, spectrum: Array, group_map: Array, attention: Array, mixed: Array
+) -> None:
+    """Scale every frequency by its group's attention; tasks are rows of the spectrum.
+
+    Args:
+        spectrum: (P, rows, columns, 2). group_map: (rows, columns). attention: (N, P, G).
+        mixed: (N, rows, columns, 2), written.
+    """
+    copies, _, columns, _ = spectrum.shape
+    zero = index(0)
+    one = index(1)
+    for row in range(index(first), index(last)):
+        for n in range(index(len(attention))):
+            for v in range(index(columns)):
+                g = index(group_map[row, v])
+                scale = attention[n, zero, g]
+                mixed[n, row, v, zero] = scale * spectrum[zero, row, v, zero]
+                mixed[n, row, v, one] = scale * spectrum[zero, row, v, one]
+            for p in range(one, index(copies)):
+                for v in range(index(columns)):
+                    scale = attention[n, p, index(group_map[row, v])]
+                    mixed[n, row, v, zero] += scale * spectrum[p, row, v, zero]
+                    mixed[n, row, v, one] += scale * spectrum[p, row, v, one]
+
+
+@kernel
+def mix_backward_kernel(
+    first: int,
+    last: int,
+    grad_mixed: Array,
+    spectrum: Array,
+    group_map: Array,
+    attention: Array,
+    column_scale: Array,
+    grad_spectrum: Array,
+    grad_attention: Array,
+) -> None:
+    """Gradients of `mix_kernel`'s arguments; tasks are chunks of rows.
+
+    Args:
+        grad_mixed: (N, rows, columns, 2), times column_scale (columns,) the gradient of `mixed`.
+        grad_spectrum: like spectrum, added to.
+        grad_attention: (tasks, N, P, G), what each chunk contributes, added to.
+    """
+    copies, rows, columns, _ = spectrum.shape
+    tasks = len(grad_attention)
+    zero = index(0)
+    one = index(1)
+    for task in range(index(first), index(last)):
+        for row in range(task * rows // tasks, (task + one) * rows // tasks):
+            for n in range(index(len(attention))):
+                for p in range(index(copies)):
+                    for v in range(index(columns)):
+                        g = index(group_map[row, v])
+                        real = grad_mixed[n, row, v, zero] * column_scale[v]
+                        imaginary = grad_mixed[n, row, v, one] * column_scale[v]
+                        scale = attention[n, p, g]
+                        grad_attention[task, n, p, g] += (
+                            real * spectrum[p, row, v, zero] + imaginary * spectrum[p, row, v, one]
+                        )
+                        grad_spectrum[p, row, v, zero] += scale * real
+                        grad_spectrum[p, row, v, one] += scale * imaginary
