@@ -22,22 +22,23 @@ from numba import cuda
 from numba.cuda import types
 from numba.cuda.np import numpy_support
 
-from repro_kernels import ddf
+from repro_kernels import blocks
+from repro_kernels.ddf import KERNELS
 from repro_kernels.storage import STORAGES
 
 log = logging.getLogger(__name__)
-
-POINTERS = 4  # every kernel takes four tensors
-SIZES = 8  # and batch, channels, height, width, height_out, width_out, stride, dilation
 
 
 class Variant(NamedTuple):
     """One kernel, compiled for one set of constants."""
 
-    kernel: str  # a key of ddf.KERNELS
+    kernel: str  # with form, a key of KERNELS
+    form: str
     kernel_size: int
     kernel_combine: str  # "mul" or "add"
     dtype: str  # a key of STORAGES
+    stride: int = 1  # where the kernel does not take them when it runs
+    dilation: int = 1
 
 
 class Resources(NamedTuple):
@@ -55,8 +56,10 @@ class MissingToolchainError(RuntimeError):
 
 def function(variant: Variant) -> Any:
     """The Python function of a variant, as Numba and the simulator take it."""
-    make = ddf.KERNELS[variant.kernel]
-    return make(variant.kernel_size, variant.kernel_combine == "add", STORAGES[variant.dtype])
+    kernel = KERNELS[variant.kernel, variant.form]
+    constants = {name: getattr(variant, name) for name in kernel.constants}
+    add = variant.kernel_combine == "add"
+    return kernel.make(variant.kernel_size, add, STORAGES[variant.dtype], **constants)
 
 
 def compile_variant(variant: Variant, capability: tuple[int, int]) -> tuple[bytes, str, Resources]:
@@ -125,13 +128,33 @@ def cache_dir() -> Path:
     return Path(base) / "repro-kernels"
 
 
+def _signature(variant: Variant) -> Any:
+    kernel, storage = KERNELS[variant.kernel, variant.form], STORAGES[variant.dtype]
+    pointers = (
+        types.CPointer(numpy_support.from_dtype(np.dtype(memory)))
+        for memory in (
+            storage.accumulator if name == "parts" else storage.memory for name in kernel.tensors
+        )
+    )
+    size = types.int64 if kernel.wide else types.int32
+    return types.void(*pointers, *(size,) * len(kernel.sizes))
+
+
+def _launch_bounds(variant: Variant) -> tuple[int, int] | None:
+    at_once = KERNELS[variant.kernel, variant.form].blocks_at_once.get(variant.kernel_size)
+    return at_once and (blocks.THREADS, at_once)
+
+
 def _translate(variant: Variant, capability: tuple[int, int], output: str) -> Any:
-    storage = STORAGES[variant.dtype]
-    pointer = types.CPointer(numpy_support.from_dtype(np.dtype(storage.memory)))
-    signature = types.void(*(pointer,) * POINTERS, *(types.int64,) * SIZES)
     try:
         code, _ = cuda.compile(
-            function(variant), signature, device=False, abi="numba", cc=capability, output=output
+            function(variant),
+            _signature(variant),
+            device=False,
+            abi="numba",
+            cc=capability,
+            output=output,
+            launch_bounds=_launch_bounds(variant),
         )
     except (ImportError, OSError, cuda.CudaSupportError) as error:
         raise MissingToolchainError(
@@ -197,4 +220,14 @@ def _write_whole(path: Path, content: bytes) -> None:
             file.write(content)
         os.replace(name, path)
     except OSError as error:
-        log.warning("kernel cache: %s; kernels are compiled in every process", error)
+        _warn_of_folder(path.parent, str(error))
+
+
+@lru_cache
+def _warn_of_folder(folder: Path, error: str) -> None:
+    """Once per folder and error."""
+    log.warning(
+        "kernel cache: cannot write to %s (%s); kernels are compiled in every process",
+        folder,
+        error,
+    )

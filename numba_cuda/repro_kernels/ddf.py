@@ -1,262 +1,118 @@
-"""DDF on the GPU: forward, and the gradients of features, spatial filter and channel filter.
+"""The kernels of DDF by name and form: what makes each, which tensors and sizes it takes.
 
-Each function makes a kernel for one kernel size, one combination of the filters and one dtype;
-inside, loops over these constants unroll and small local arrays become registers. Tensors are flat
-pointers, contiguous in the order of their shape in `repro.ops.ddf`; the shape comes as one argument
-per axis. Every output is written by one thread, or summed by one block in a fixed order: there are
-no atomics, and two runs agree to the bit.
+Three forms of the same sums (`choice` says which runs when):
 
-These are simple forms: 64-bit indices, one value per load. They are right for every size, stride
-and dilation, and fast forms have to agree with them. Up to K = 7 they need no local memory.
+- vector: four adjacent outputs per thread, 128-bit loads, stride 1 and whole vectors only;
+- row: a few outputs of one column per thread, any width, any dilation;
+- general: one output per thread, 64-bit indices; right for every size, stride, dilation and K.
+
+No form uses atomics: two runs agree to the bit.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import cuda
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-# Threads of a block, in every kernel. The sum over a block needs a power of two.
-THREADS = 128
-
-# Channels that one thread of the forward and of the feature gradient runs through: it loads the
-# spatial taps of its pixel once for all of them.
-CHANNELS = 16
-
-
-def forward(kernel_size, add, storage):
-    """out[n,c,h,w] = sum over taps of combine(channel, spatial) * x; one thread per pixel."""
-    TAPS = kernel_size * kernel_size
-    radius = kernel_size // 2
-    accumulator, load, store = storage.accumulator, storage.load, storage.store
-
-    def ddf_forward_kernel(
-        x,
-        channel_filter,
-        spatial_filter,
-        out,
-        batch,
-        channels,
-        height,
-        width,
-        height_out,
-        width_out,
-        stride,
-        dilation,
-    ):
-        pixels_out = height_out * width_out
-        chunks = (channels + CHANNELS - 1) // CHANNELS
-        job = cuda.grid(1)
-        if job >= batch * chunks * pixels_out:
-            return
-        pixel = job % pixels_out
-        chunk = job // pixels_out % chunks
-        n = job // pixels_out // chunks
-        top = pixel // width_out * stride - radius * dilation
-        left = pixel % width_out * stride - radius * dilation
-
-        spatial = cuda.local.array(TAPS, accumulator)
-        for t in range(TAPS):
-            spatial[t] = load(spatial_filter, (n * TAPS + t) * pixels_out + pixel)
-
-        for c in range(chunk * CHANNELS, min((chunk + 1) * CHANNELS, channels)):
-            plane = n * channels + c
-            total = accumulator(0)
-            for u in range(kernel_size):
-                for v in range(kernel_size):
-                    h = top + u * dilation
-                    w = left + v * dilation
-                    if h >= 0 and h < height and w >= 0 and w < width:
-                        t = u * kernel_size + v
-                        tap = load(channel_filter, plane * TAPS + t)
-                        tap = spatial[t] + tap if add else spatial[t] * tap
-                        total += tap * load(x, (plane * height + h) * width + w)
-            store(out, plane * pixels_out + pixel, total)
-
-    return ddf_forward_kernel
+from repro_kernels import (
+    ddf_general,
+    ddf_parts,
+    ddf_row,
+    ddf_row_backward,
+    ddf_vector,
+    ddf_vector_backward,
+)
 
 
-def backward_x(kernel_size, add, storage):
-    """The gradient of x; one thread per input pixel gathers from the outputs that read it."""
-    TAPS = kernel_size * kernel_size
-    radius = kernel_size // 2
-    accumulator, load, store = storage.accumulator, storage.load, storage.store
+class Kernel(NamedTuple):
+    """How a kernel is made and called.
 
-    def ddf_backward_x_kernel(
-        grad_out,
-        channel_filter,
-        spatial_filter,
-        grad_x,
-        batch,
-        channels,
-        height,
-        width,
-        height_out,
-        width_out,
-        stride,
-        dilation,
-    ):
-        pixels = height * width
-        pixels_out = height_out * width_out
-        chunks = (channels + CHANNELS - 1) // CHANNELS
-        job = cuda.grid(1)
-        if job >= batch * chunks * pixels:
-            return
-        pixel = job % pixels
-        chunk = job // pixels % chunks
-        n = job // pixels // chunks
+    Attributes:
+        make: from kernel_size, add, storage and `constants` to a function for `numba.cuda`.
+        tensors: names of its pointers, in order; "parts" holds what is summed in, the others the
+            dtype of the call.
+        sizes: names of its integers, in order.
+        wide: whether the integers have 64 bits, not 32.
+        constants: what else is compiled in, of "stride" and "dilation".
+        blocks_at_once: by K, how many blocks the registers of one multiprocessor must hold; the
+            compiler then takes fewer of them, for a few more instructions.
+    """
 
-        # The output row, and column, that meets this pixel in its tap (u, v); -1 where none does.
-        row = cuda.local.array(kernel_size, np.int64)
-        column = cuda.local.array(kernel_size, np.int64)
-        for u in range(kernel_size):
-            h = pixel // width + (radius - u) * dilation
-            w = pixel % width + (radius - u) * dilation
-            row[u] = -1
-            column[u] = -1
-            if h >= 0 and h % stride == 0 and h // stride < height_out:
-                row[u] = h // stride
-            if w >= 0 and w % stride == 0 and w // stride < width_out:
-                column[u] = w // stride
-
-        spatial = cuda.local.array(TAPS, accumulator)
-        for u in range(kernel_size):
-            for v in range(kernel_size):
-                t = u * kernel_size + v
-                spatial[t] = accumulator(0)
-                if row[u] >= 0 and column[v] >= 0:
-                    reader = row[u] * width_out + column[v]
-                    spatial[t] = load(spatial_filter, (n * TAPS + t) * pixels_out + reader)
-
-        for c in range(chunk * CHANNELS, min((chunk + 1) * CHANNELS, channels)):
-            plane = n * channels + c
-            total = accumulator(0)
-            for u in range(kernel_size):
-                for v in range(kernel_size):
-                    if row[u] >= 0 and column[v] >= 0:
-                        t = u * kernel_size + v
-                        tap = load(channel_filter, plane * TAPS + t)
-                        tap = spatial[t] + tap if add else spatial[t] * tap
-                        reader = row[u] * width_out + column[v]
-                        total += tap * load(grad_out, plane * pixels_out + reader)
-            store(grad_x, plane * pixels + pixel, total)
-
-    return ddf_backward_x_kernel
+    make: Callable[..., Any]
+    tensors: tuple[str, ...]
+    sizes: tuple[str, ...]
+    wide: bool = False
+    constants: tuple[str, ...] = ()
+    blocks_at_once: Mapping[int, int] = MappingProxyType({})
 
 
-def backward_spatial(kernel_size, add, storage):
-    """The gradient of spatial_filter; one thread per output pixel and kernel row, all channels."""
-    TAPS = kernel_size * kernel_size
-    radius = kernel_size // 2
-    accumulator, load, store = storage.accumulator, storage.load, storage.store
-
-    def ddf_backward_spatial_kernel(
-        grad_out,
-        x,
-        channel_filter,
-        grad_spatial,
-        batch,
-        channels,
-        height,
-        width,
-        height_out,
-        width_out,
-        stride,
-        dilation,
-    ):
-        pixels_out = height_out * width_out
-        job = cuda.grid(1)
-        if job >= batch * kernel_size * pixels_out:
-            return
-        pixel = job % pixels_out
-        u = job // pixels_out % kernel_size
-        n = job // pixels_out // kernel_size
-        h = pixel // width_out * stride + (u - radius) * dilation
-        left = pixel % width_out * stride - radius * dilation
-
-        totals = cuda.local.array(kernel_size, accumulator)
-        for v in range(kernel_size):
-            totals[v] = accumulator(0)
-        if h >= 0 and h < height:
-            for c in range(channels):
-                plane = n * channels + c
-                grad = load(grad_out, plane * pixels_out + pixel)
-                for v in range(kernel_size):
-                    w = left + v * dilation
-                    if w >= 0 and w < width:
-                        product = grad * load(x, (plane * height + h) * width + w)
-                        if not add:
-                            product *= load(channel_filter, plane * TAPS + u * kernel_size + v)
-                        totals[v] += product
-        for v in range(kernel_size):
-            t = u * kernel_size + v
-            store(grad_spatial, (n * TAPS + t) * pixels_out + pixel, totals[v])
-
-    return ddf_backward_spatial_kernel
+def _kernel(
+    make: Callable[..., Any],
+    tensors: str,
+    sizes: str,
+    constants: str = "",
+    *,
+    wide: bool = False,
+    blocks_at_once: Mapping[int, int] = MappingProxyType({}),
+) -> Kernel:
+    names = (tuple(text.split()) for text in (tensors, sizes, constants))
+    tensor_names, size_names, constant_names = names
+    return Kernel(make, tensor_names, size_names, wide, constant_names, blocks_at_once)
 
 
-def backward_channel(kernel_size, add, storage):
-    """The gradient of channel_filter; one block per channel and kernel row, all pixels."""
-    TAPS = kernel_size * kernel_size
-    radius = kernel_size // 2
-    accumulator, load, store = storage.accumulator, storage.load, storage.store
+FORWARD = "x channel_filter spatial_filter out"
+BACKWARD_X = "grad_out channel_filter spatial_filter grad_x"
+BACKWARD_CHANNEL = "grad_out x spatial_filter grad_channel"
+BACKWARD_SPATIAL = "grad_out x channel_filter grad_spatial"
+ALL_SIZES = "batch channels height width height_out width_out stride dilation"
+VECTOR = "channels height width chunk chunks blocks"
+ROW = "channels height width chunk chunks groups jobs"
 
-    def ddf_backward_channel_kernel(
-        grad_out,
-        x,
-        spatial_filter,
-        grad_channel,
-        batch,
-        channels,
-        height,
-        width,
-        height_out,
-        width_out,
-        stride,
-        dilation,
-    ):
-        pixels_out = height_out * width_out
-        thread = cuda.threadIdx.x
-        u = cuda.blockIdx.x % kernel_size
-        plane = cuda.blockIdx.x // kernel_size
-        n = plane // channels
-
-        totals = cuda.local.array(kernel_size, accumulator)
-        for v in range(kernel_size):
-            totals[v] = accumulator(0)
-        for pixel in range(thread, pixels_out, THREADS):
-            h = pixel // width_out * stride + (u - radius) * dilation
-            left = pixel % width_out * stride - radius * dilation
-            if h >= 0 and h < height:
-                grad = load(grad_out, plane * pixels_out + pixel)
-                for v in range(kernel_size):
-                    w = left + v * dilation
-                    if w >= 0 and w < width:
-                        product = grad * load(x, (plane * height + h) * width + w)
-                        if not add:
-                            t = u * kernel_size + v
-                            product *= load(spatial_filter, (n * TAPS + t) * pixels_out + pixel)
-                        totals[v] += product
-
-        shared = cuda.shared.array(THREADS, accumulator)
-        for v in range(kernel_size):
-            shared[thread] = totals[v]
-            cuda.syncthreads()
-            half = THREADS // 2
-            while half > 0:
-                if thread < half:
-                    shared[thread] += shared[thread + half]
-                cuda.syncthreads()
-                half //= 2
-            if thread == 0:
-                store(grad_channel, plane * TAPS + u * kernel_size + v, shared[0])
-            cuda.syncthreads()
-
-    return ddf_backward_channel_kernel
-
+# 80 and 168 registers; left alone, the compiler takes 98 and 186 (sm_90).
+GATHER_AT_ONCE = {1: 6, 3: 6, 5: 3}
 
 KERNELS = {
-    "forward": forward,
-    "backward_x": backward_x,
-    "backward_spatial": backward_spatial,
-    "backward_channel": backward_channel,
+    ("forward", "general"): _kernel(ddf_general.forward, FORWARD, ALL_SIZES, wide=True),
+    ("backward_x", "general"): _kernel(ddf_general.backward_x, BACKWARD_X, ALL_SIZES, wide=True),
+    ("backward_channel", "general"): _kernel(
+        ddf_general.backward_channel, BACKWARD_CHANNEL, ALL_SIZES, wide=True
+    ),
+    ("backward_spatial", "general"): _kernel(
+        ddf_general.backward_spatial, BACKWARD_SPATIAL, ALL_SIZES, wide=True
+    ),
+    ("forward", "row"): _kernel(ddf_row.forward, FORWARD, ROW, "stride dilation"),
+    ("backward_x", "row"): _kernel(ddf_row.backward_x, BACKWARD_X, ROW, "stride dilation"),
+    ("backward_channel", "row"): _kernel(
+        ddf_row_backward.backward_channel,
+        "grad_out x spatial_filter parts",
+        "batch channels height width chunk chunks groups blocks",
+        "dilation",
+    ),
+    ("backward_spatial", "row"): _kernel(
+        ddf_row_backward.backward_spatial,
+        BACKWARD_SPATIAL,
+        "channels height width groups jobs",
+        "dilation",
+    ),
+    ("forward", "vector"): _kernel(
+        ddf_vector.forward, FORWARD, VECTOR, blocks_at_once=GATHER_AT_ONCE
+    ),
+    ("backward_x", "vector"): _kernel(
+        ddf_vector.backward_x, BACKWARD_X, VECTOR, blocks_at_once=GATHER_AT_ONCE
+    ),
+    ("backward_x_channel", "vector"): _kernel(
+        ddf_vector_backward.backward_x_channel,
+        "grad_out x channel_filter spatial_filter grad_x parts",
+        "batch channels height width chunk chunks blocks",
+    ),
+    ("backward_spatial", "vector"): _kernel(
+        ddf_vector_backward.backward_spatial, BACKWARD_SPATIAL, "channels height width blocks"
+    ),
+    # Adds up what either form of backward_channel leaves.
+    ("backward_channel_sum", "row"): _kernel(
+        ddf_parts.backward_channel_sum,
+        "parts grad_out x spatial_filter grad_channel",
+        "batch channels height width dilation blocks",
+    ),
 }

@@ -1,12 +1,27 @@
-"""DDF on PyTorch tensors on a GPU: which kernel, how many blocks, which tensors."""
+"""DDF on PyTorch tensors on a GPU: what a call is, and the plan that runs it."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import torch
 from torch import Tensor
 
-from repro_kernels.compile import Variant
-from repro_kernels.ddf import CHANNELS, THREADS
-from repro_kernels.launch import launch
+from repro_kernels.choice import Call
+from repro_kernels.launch import Launch, check_tensors, launch, prepare
+from repro_kernels.plan import Plan, plan_backward, plan_forward
+
+FORWARD_TENSORS = ("x", "channel_filter", "spatial_filter", "out")
+BACKWARD_TENSORS = (
+    "grad_out",
+    "x",
+    "channel_filter",
+    "spatial_filter",
+    "grad_x",
+    "grad_channel",
+    "grad_spatial",
+    "parts",
+)
 
 
 def ddf_forward(
@@ -16,16 +31,22 @@ def ddf_forward(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    form: str | None = None,
 ) -> Tensor:
-    """`torch.ops.repro.ddf` on CUDA: (N, C, H_out, W_out)."""
-    out = x.new_empty((*x.shape[:2], *spatial_filter.shape[2:]))
-    tensors = {
-        "x": x.contiguous(),
-        "channel_filter": channel_filter.contiguous(),
-        "spatial_filter": spatial_filter.contiguous(),
-        "out": out,
-    }
-    _run("forward", tensors, x, channel_filter, spatial_filter, stride, dilation, kernel_combine)
+    """`torch.ops.repro.ddf` on CUDA: (N, C, H_out, W_out).
+
+    Args:
+        form: one of `choice.FORMS`; None takes the fastest that takes the call.
+    Raises:
+        ValueError: `form` cannot take the call; tensors on several devices or of several dtypes.
+        MissingToolchainError: there is no driver, or no compiler.
+    """
+    given = (x.contiguous(), channel_filter.contiguous(), spatial_filter.contiguous())
+    if stride == 1:
+        out = torch.empty_like(given[0])  # 2 us faster than by its shape
+    else:
+        out = x.new_empty((*x.shape[:2], *spatial_filter.shape[2:]))
+    _run(FORWARD_TENSORS, (*given, out), given[1], stride, dilation, kernel_combine, form)
     return out
 
 
@@ -37,58 +58,82 @@ def ddf_backward(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    form: str | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`torch.ops.repro.ddf_backward` on CUDA: gradients of the three tensors, each in its shape."""
-    given = {
-        "grad_out": grad_out.contiguous(),
-        "x": x.contiguous(),
-        "channel_filter": channel_filter.contiguous(),
-        "spatial_filter": spatial_filter.contiguous(),
-    }
-    grads = (
-        x.new_empty(x.shape),
-        channel_filter.new_empty(channel_filter.shape),
-        spatial_filter.new_empty(spatial_filter.shape),
+    """`torch.ops.repro.ddf_backward` on CUDA: gradients of the three tensors, each in its shape.
+
+    Args, Raises: see `ddf_forward`.
+    """
+    given = (
+        grad_out.contiguous(),
+        x.contiguous(),
+        channel_filter.contiguous(),
+        spatial_filter.contiguous(),
     )
-    reads = {
-        "backward_x": ("grad_out", "channel_filter", "spatial_filter"),
-        "backward_channel": ("grad_out", "x", "spatial_filter"),
-        "backward_spatial": ("grad_out", "x", "channel_filter"),
-    }
-    for (kernel, names), grad in zip(reads.items(), grads, strict=True):
-        tensors = {name: given[name] for name in names} | {"grad": grad}
-        _run(kernel, tensors, x, channel_filter, spatial_filter, stride, dilation, kernel_combine)
+    grads = (
+        torch.empty_like(given[1]),
+        torch.empty_like(given[2]),
+        torch.empty_like(given[3]),
+    )
+    _run(BACKWARD_TENSORS, (*given, *grads), given[2], stride, dilation, kernel_combine, form)
     return grads
 
 
-def count_blocks(kernel: str, shape: tuple[int, ...], kernel_size: int, pixels_out: int) -> int:
-    """Blocks of THREADS threads that cover a call with features of `shape`."""
-    batch, channels, height, width = shape
-    chunks = -(-channels // CHANNELS)
-    if kernel == "backward_channel":
-        return batch * channels * kernel_size
-    threads = {
-        "forward": batch * chunks * pixels_out,
-        "backward_x": batch * chunks * height * width,
-        "backward_spatial": batch * kernel_size * pixels_out,
-    }[kernel]
-    return -(-threads // THREADS)
-
-
 def _run(
-    kernel: str,
-    tensors: dict[str, Tensor],
-    x: Tensor,
+    names: tuple[str, ...],
+    tensors: tuple[Tensor, ...],
     channel_filter: Tensor,
-    spatial_filter: Tensor,
     stride: int,
     dilation: int,
     kernel_combine: str,
+    form: str | None,
 ) -> None:
-    height_out, width_out = spatial_filter.shape[2:]
-    kernel_size = channel_filter.shape[-1]
-    blocks = count_blocks(kernel, tuple(x.shape), kernel_size, height_out * width_out)
-    if blocks == 0:
-        return
-    variant = Variant(kernel, kernel_size, kernel_combine, str(x.dtype).removeprefix("torch."))
-    launch(variant, blocks, THREADS, tensors, (*x.shape, height_out, width_out, stride, dilation))
+    x = tensors[names.index("x")]
+    device = check_tensors(names, tensors, x)
+    pointers = [tensor.data_ptr() for tensor in tensors]
+    align = 4 * x.element_size()
+    aligned = not any(pointer % align for pointer in pointers)
+    ready, parts, parts_dtype = _prepared(
+        names,
+        x.shape,
+        channel_filter.shape[-1],
+        kernel_combine,
+        x.dtype,
+        stride,
+        dilation,
+        aligned,
+        form,
+        device,
+    )
+    if parts:
+        scratch = torch.empty(parts, dtype=parts_dtype, device=device)
+        pointers.append(scratch.data_ptr())
+    launch(ready, pointers, device)
+
+
+@lru_cache(maxsize=4096)
+def _prepared(
+    names: tuple[str, ...],
+    shape: torch.Size,
+    kernel_size: int,
+    kernel_combine: str,
+    dtype: torch.dtype,
+    stride: int,
+    dilation: int,
+    aligned: bool,
+    form: str | None,
+    device: torch.device,
+) -> tuple[tuple[Launch, ...], int, torch.dtype]:
+    """Launches of a call, and its scratch: how many values, of which dtype."""
+    call = Call(
+        (shape[0], shape[1], shape[2], shape[3]),
+        kernel_size,
+        kernel_combine,
+        str(dtype).removeprefix("torch."),
+        stride,
+        dilation,
+        aligned,
+    )
+    plan: Plan = (plan_forward if names is FORWARD_TENSORS else plan_backward)(call, form)
+    ready = tuple(prepare(step, names, device) for step in plan.steps)
+    return ready, plan.parts, torch.float64 if dtype == torch.float64 else torch.float32

@@ -6,58 +6,80 @@ itself is written from the documentation of cuda.core.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from repro_kernels.compile import MissingToolchainError, Variant, cached_cubin
+from repro_kernels.plan import Step
 
 MAX_BLOCKS = 2**31 - 1  # of a grid's first axis
 
 
-def launch(
-    variant: Variant, blocks: int, threads: int, tensors: dict[str, Tensor], sizes: tuple[int, ...]
-) -> None:
-    """Run a kernel on the current stream of the tensors' device; returns before it has finished.
+class Launch(NamedTuple):
+    """A step that is compiled and loaded: all that remains is the pointers."""
 
-    Args:
-        tensors: by name, in the order of the kernel's pointers; all of one dtype, contiguous, on
-            one CUDA device.
-        sizes: the kernel's integers, in its order.
+    kernel: Any
+    config: Any
+    pointers: tuple[int, ...]  # which of the call's tensors, in the kernel's order
+    sizes: tuple[np.integer[Any], ...]
+
+
+def prepare(step: Step, names: Sequence[str], device: torch.device) -> Launch:
+    """Compile and load a step's kernel, for tensors that will come in the order of `names`.
+
     Raises:
-        ValueError: a tensor is not as it must be, or the grid is too large; names which.
+        ValueError: the grid is too large for a GPU.
+        RuntimeError: a CUDA graph is being captured and the kernel is not loaded yet.
         MissingToolchainError: there is no driver, or no compiler.
     """
-    device = check_tensors(tensors, variant.dtype)
-    if blocks > MAX_BLOCKS:
-        raise ValueError(f"{variant.kernel} needs {blocks} blocks, a grid has at most {MAX_BLOCKS}")
-    core = _cuda_core()
-    with torch.cuda.device(device):
-        kernel = _load(variant, torch.cuda.get_device_capability(device))
-        pointers = [tensor.data_ptr() for tensor in tensors.values()]
-        config = _config(blocks, threads)
-        core.launch(torch.cuda.current_stream(device), config, kernel, *pointers, *sizes)
+    if step.blocks > MAX_BLOCKS:
+        raise ValueError(
+            f"{step.variant.kernel} needs {step.blocks} blocks, a grid has at most {MAX_BLOCKS}"
+        )
+    integer = np.int64 if step.wide else np.int32
+    return Launch(
+        _load(step.variant, torch.cuda.get_device_capability(device)),
+        _config(step.blocks, step.threads),
+        tuple(names.index(name) for name in step.tensors),
+        tuple(integer(size) for size in step.sizes),
+    )
 
 
-def check_tensors(tensors: dict[str, Tensor], dtype: str) -> torch.device:
+def launch(launches: Sequence[Launch], addresses: Sequence[int], device: torch.device) -> None:
+    """Run prepared steps in order on the device's current stream; returns before they finish."""
+    if torch.cuda.current_device() != device.index:
+        with torch.cuda.device(device):
+            return launch(launches, addresses, device)
+    start = _cuda_core().launch
+    stream = _stream(torch.cuda.current_stream(device).cuda_stream)
+    for one in launches:
+        start(stream, one.config, one.kernel, *[addresses[i] for i in one.pointers], *one.sizes)
+
+
+def check_tensors(names: Sequence[str], tensors: Sequence[Tensor], like: Tensor) -> torch.device:
     """The one device of all tensors.
 
     Raises:
-        ValueError: a tensor is on another device, of another dtype, or not contiguous.
+        ValueError: a tensor is not on the CUDA device or of the dtype of `like`, or not contiguous.
     """
-    device = next(iter(tensors.values())).device
-    for name, tensor in tensors.items():
-        if tensor.device != device or device.type != "cuda":
+    device, dtype, index = like.device, like.dtype, like.get_device()
+    for name, tensor in zip(names, tensors, strict=False):
+        # Numbers and identities: comparing devices and dtypes of four tensors takes 4 us.
+        if tensor.get_device() != index or not tensor.is_cuda:
             raise ValueError(f"{name} must be on one CUDA device, got {tensor.device} and {device}")
-        if str(tensor.dtype) != f"torch.{dtype}":
-            raise ValueError(f"{name} must be torch.{dtype}, got {tensor.dtype}")
+        if tensor.dtype is not dtype:
+            raise ValueError(f"{name} must be {dtype}, got {tensor.dtype}")
         if not tensor.is_contiguous():
             raise ValueError(f"{name} must be contiguous, got strides {tensor.stride()}")
     return device
 
 
+@cache
 def _cuda_core() -> Any:
     try:
         from cuda import core
@@ -70,7 +92,12 @@ def _cuda_core() -> Any:
 
 @cache
 def _load(variant: Variant, capability: tuple[int, int]) -> Any:
-    """The kernel in the driver; loading waits for the device, so it must precede graph capture."""
+    """The kernel in the driver. Loading waits for the device, which a capture forbids."""
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            f"{variant} is not loaded yet, and loading cannot be captured in a CUDA graph: run the "
+            "same call once before the capture"
+        )
     cubin, entry = cached_cubin(variant, capability)
     return _cuda_core().ObjectCode.from_cubin(cubin).get_kernel(entry)
 
@@ -78,3 +105,8 @@ def _load(variant: Variant, capability: tuple[int, int]) -> Any:
 @lru_cache(maxsize=4096)
 def _config(blocks: int, threads: int) -> Any:
     return _cuda_core().LaunchConfig(grid=blocks, block=threads)
+
+
+@lru_cache(maxsize=256)
+def _stream(handle: int) -> Any:
+    return _cuda_core().Stream.from_handle(handle)

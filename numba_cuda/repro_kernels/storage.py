@@ -1,75 +1,48 @@
-"""How tensors of each dtype are read and written: half precision is accumulated in float32.
-
-bfloat16 travels as the 16 bits of an int16, converted here: Numba's own bfloat16 needs a C++
-compiler at run time and does not exist in the simulator.
-"""
+"""The dtypes that kernels take: what lies in memory, and what it is summed in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import cuda
-from numba.cuda.core import config
 
-if config.ENABLE_CUDASIM:  # the simulator has no libdevice
-
-    def float_as_int(value: Any) -> np.int32:
-        """The bits of a float32."""
-        return np.float32(value).view(np.int32)
-
-    def int_as_float(bits: Any) -> np.float32:
-        """The float32 with these bits."""
-        return np.int32(bits).view(np.float32)
-
-else:
-    from numba.cuda.libdevice import float_as_int, int_as_float
+from repro_kernels.access import Access, make_load, make_load4_if, make_load_or, make_store
 
 
 class Storage(NamedTuple):
-    """A dtype in memory, what it is accumulated in, and the way from one to the other."""
+    """A dtype in memory, what it is accumulated in, and the ways from one to the other."""
 
+    name: str
     memory: type  # NumPy's name of what pointers point to
     accumulator: type
-    load: Callable[..., Any]
-    store: Callable[..., Any]
+    load: Access  # (pointer, index) -> value
+    store: Access  # (pointer, index, value)
+    load_or: Access  # (pointer, index, condition, otherwise) -> value, or `otherwise`
+    load4: Access  # (pointer, index) -> four adjacent values; the first one aligned to all four
+    load4_if: Access | None  # (pointer, index, condition) -> the same, or zeros; none for float64
+    store4: Access  # (pointer, index, value, value, value, value), aligned likewise
 
 
-@cuda.jit(device=True, inline="always")
-def load_float32(pointer, i):
-    return np.float32(pointer[i])
-
-
-@cuda.jit(device=True, inline="always")
-def load_float64(pointer, i):
-    return pointer[i]
-
-
-@cuda.jit(device=True, inline="always")
-def store_value(pointer, i, value):
-    pointer[i] = value
-
-
-@cuda.jit(device=True, inline="always")
-def load_bfloat16(pointer, i):
-    """A bfloat16 is the upper half of a float32."""
-    return int_as_float(np.int32(np.int32(pointer[i]) << np.int32(16)))
-
-
-@cuda.jit(device=True, inline="always")
-def store_bfloat16(pointer, i, value):
-    """Round to the nearest bfloat16, ties to even; NaN stays NaN."""
-    bits = np.int64(float_as_int(value))
-    if value != value:
-        pointer[i] = np.int16(0x7FC0)
-    else:
-        pointer[i] = np.int16((bits + 0x7FFF + (bits >> 16 & 1)) >> 16)
+def _storage(dtype: str, memory: type, accumulator: type) -> Storage:
+    return Storage(
+        dtype,
+        memory,
+        accumulator,
+        make_load(dtype, 1),
+        make_store(dtype, 1),
+        make_load_or(dtype),
+        make_load(dtype, 4),
+        make_load4_if(dtype) if dtype != "float64" else None,
+        make_store(dtype, 4),
+    )
 
 
 STORAGES = {
-    "float32": Storage(np.float32, np.float32, load_float32, store_value),
-    "float64": Storage(np.float64, np.float64, load_float64, store_value),
-    "float16": Storage(np.float16, np.float32, load_float32, store_value),
-    "bfloat16": Storage(np.int16, np.float32, load_bfloat16, store_bfloat16),
+    "float32": _storage("float32", np.float32, np.float32),
+    "float64": _storage("float64", np.float64, np.float64),
+    "float16": _storage("float16", np.float16, np.float32),
+    "bfloat16": _storage("bfloat16", np.int16, np.float32),
 }
+
+# Shared memory of a block, and scratch between kernels, are float32 where sums are.
+load4_shared = make_load("float32", 4, constant=False)

@@ -46,7 +46,11 @@ class Thread:
         self.body = greenlet(lambda: block.function(*block.arguments), block.scheduler)
 
     def wait(self, what: str, value: Any = None) -> Any:
-        """Let other threads run until all of the block, or of the warp, have come this far."""
+        """Let other threads run until all of the block, or of the warp, have come this far.
+
+        Returns:
+            what all of them brought, by thread or by lane
+        """
         self.waits_for, self.value = what, value
         self.body.parent.switch()
         return self.value
@@ -99,6 +103,9 @@ def release(threads: list[Thread]) -> list[Thread]:
         stuck = {thread.number: thread.waits_for for thread in alive}
         gone = [thread.number for thread in threads if thread.body.dead]
         raise DivergentBarrierError(f"threads wait for {stuck}; threads that ended: {gone}")
+    values = {thread.number: thread.value for thread in alive}
+    for thread in alive:
+        thread.value = values
     return alive
 
 
@@ -151,6 +158,7 @@ def install(seed: int = 0) -> None:
     module.blockIdx = property(lambda self: Block.running.blockIdx)
     module.laneid = property(lambda self: Block.running.lane)
     module.syncthreads = lambda self: Block.running.wait("block")
+    module.syncthreads_and = lambda self, value: all(Block.running.wait("block", value).values())
     module.syncwarp = lambda self, mask=0xFFFFFFFF: Block.running.wait("warp")
     module.shfl_sync = shuffle(lambda lane, source: source % WARP)
     module.shfl_up_sync = shuffle(lambda lane, delta: lane - delta)

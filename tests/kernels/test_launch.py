@@ -1,4 +1,4 @@
-"""What of launching can be checked without a GPU: sizes of grids, and refusals."""
+"""What of launching can be checked without a GPU, and what a GPU has to show."""
 
 from __future__ import annotations
 
@@ -6,33 +6,46 @@ import sys
 
 import pytest
 import torch
+from cases import DDFCase
 
 from repro_kernels import compile as compiler
 from repro_kernels import host, launch
+from repro_kernels.choice import Call
 from repro_kernels.compile import MissingToolchainError, Variant
+from repro_kernels.plan import plan_forward
 
-VARIANT = Variant("forward", 3, "mul", "float32")
+VARIANT = Variant("forward", "general", 3, "mul", "float32")
+CALL = Call((2, 8, 16, 16), 3, "mul", "float32", 1, 1, True)
 
 
 @pytest.mark.parametrize(
-    ("kernel", "threads"),
+    ("change", "message"),
     [
-        ("forward", 2 * 3 * 20),
-        ("backward_x", 2 * 3 * 99),
-        ("backward_spatial", 2 * 3 * 20),
-        ("backward_channel", 2 * 33 * 3 * 128),
+        ({}, "x must be on one CUDA device, got cpu"),
+        ({"device": "meta"}, "x must be on one CUDA device, got meta"),
     ],
 )
-def test_blocks_cover_every_output(kernel, threads):
-    blocks = host.count_blocks(kernel, (2, 33, 9, 11), 3, 20)
-    assert (blocks - 1) * 128 < threads <= blocks * 128
+def test_tensors_must_be_on_a_cuda_device(change, message):
+    x = torch.ones(1, **change)
+    with pytest.raises(ValueError, match=message):
+        launch.check_tensors(["x"], [x], x)
 
 
-def test_tensors_must_be_on_a_cuda_device():
-    with pytest.raises(ValueError, match="x must be on one CUDA device, got cpu"):
-        launch.launch(VARIANT, 1, 128, {"x": torch.ones(1)}, ())
+def test_a_grid_that_no_gpu_takes_is_refused():
+    (step,) = plan_forward(CALL).steps
+    with pytest.raises(ValueError, match=f"needs {2**31} blocks, a grid has at most {2**31 - 1}"):
+        launch.prepare(step._replace(blocks=2**31), host.FORWARD_TENSORS, torch.device("cuda", 0))
 
 
+@pytest.fixture
+def no_loaded_kernels():
+    for cached in (launch._cuda_core, launch._load):
+        cached.cache_clear()
+    yield
+    launch._cuda_core.cache_clear()
+
+
+@pytest.mark.usefixtures("no_loaded_kernels")
 def test_without_cuda_core_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cuda.core", None)
     monkeypatch.delattr("cuda.core", raising=False)
@@ -47,12 +60,60 @@ def test_without_nvjitlink_the_message_says_what_to_install(monkeypatch):
         compiler.compile_variant(VARIANT, (9, 0))
 
 
+@pytest.mark.usefixtures("no_loaded_kernels")
+def test_a_kernel_that_is_not_loaded_cannot_be_captured(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RuntimeError, match="run the same call once before the capture"):
+        launch._load(VARIANT, (9, 0))
+
+
+def test_launches_name_the_tensors_and_carry_the_sizes(monkeypatch):
+    """With a stand-in for the driver: what would be handed to it."""
+    started = []
+
+    class Core:
+        Stream = type("Stream", (), {"from_handle": staticmethod(lambda handle: handle)})
+
+        @staticmethod
+        def LaunchConfig(grid, block):
+            return grid, block
+
+        @staticmethod
+        def launch(stream, config, kernel, *arguments):
+            started.append((stream, config, kernel, arguments))
+
+    monkeypatch.setattr(launch, "_cuda_core", lambda: Core)
+    monkeypatch.setattr(launch, "_load", lambda variant, capability: variant.kernel)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    stream = type("Stream", (), {"cuda_stream": 7})
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    (step,) = plan_forward(CALL).steps
+    device = torch.device("cuda", 0)
+    launch._config.cache_clear()
+    launch._stream.cache_clear()
+    try:
+        ready = launch.prepare(step, host.FORWARD_TENSORS, device)
+        tensors = DDFCase((2, 8, 16, 16)).make(torch.float32)
+        tensors.append(torch.empty_like(tensors[0]))
+        launch.launch([ready], [tensor.data_ptr() for tensor in tensors], device)
+    finally:
+        launch._config.cache_clear()
+        launch._stream.cache_clear()
+    ((on, config, kernel, arguments),) = started
+    assert (on, config, kernel) == (7, (step.blocks, step.threads), "forward")
+    assert list(arguments[:4]) == [tensor.data_ptr() for tensor in tensors]
+    assert tuple(arguments[4:]) == step.sizes
+    assert all(size.dtype == "int32" for size in arguments[4:])
+
+
 @pytest.mark.gpu
 def test_kernels_run_on_the_current_stream():
     stream = torch.cuda.Stream()
     x = torch.ones(1, 1, 512, 512, device="cuda")
     one = torch.ones(1, 1, 1, 1, device="cuda")
     spatial_filter = torch.ones(1, 1, 512, 512, device="cuda")
+    host.ddf_forward(x, one, spatial_filter, 1, 1, "mul")  # loads the kernel
     torch.cuda.synchronize()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(10_000_000)
@@ -60,3 +121,57 @@ def test_kernels_run_on_the_current_stream():
         out = host.ddf_forward(x, one, spatial_filter, 1, 1, "mul")
     stream.synchronize()
     assert (out == 2).all()
+
+
+@pytest.mark.gpu
+def test_calls_are_captured_in_a_cuda_graph():
+    args = DDFCase((2, 8, 16, 16)).make(torch.float32, "cuda")
+    grad_out = torch.randn_like(args[0])
+
+    def step():
+        forward = host.ddf_forward(*args, 1, 1, "mul")
+        return forward, *host.ddf_backward(grad_out, *args, 1, 1, "mul")
+
+    step()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    args[0].mul_(2)
+    graph.replay()
+    torch.cuda.synchronize()
+    assert all(torch.equal(one, other) for one, other in zip(captured, step(), strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("form", ["vector", "row", "general"])
+def test_all_forms_agree_on_the_device(form):
+    args = DDFCase((2, 40, 36, 64)).make(torch.float32, "cuda")
+    grad_out = torch.randn_like(args[0])
+    doubles = [arg.double() for arg in args]
+    expected = [
+        host.ddf_forward(*doubles, 1, 1, "mul", "general"),
+        *host.ddf_backward(grad_out.double(), *doubles, 1, 1, "mul", "general"),
+    ]
+    actual = [
+        host.ddf_forward(*args, 1, 1, "mul", form),
+        *host.ddf_backward(grad_out, *args, 1, 1, "mul", form),
+    ]
+    for one, other in zip(actual, expected, strict=True):
+        error = (one.double() - other).abs().max() / other.abs().max()
+        assert error < 2e-6
+
+
+@pytest.mark.gpu
+def test_tensors_that_are_not_aligned_or_overlap_are_read_where_they_point():
+    shape = (1, 4, 8, 8)
+    args = DDFCase(shape).make(torch.float32, "cuda")
+    expected = host.ddf_forward(*args, 1, 1, "mul")
+    memory = torch.empty(args[0].numel() + 1, device="cuda")
+    shifted = memory[1:].view(shape).copy_(args[0])
+    torch.testing.assert_close(host.ddf_forward(shifted, *args[1:], 1, 1, "mul"), expected)
+    same = args[2][:1, :, :1, :1].expand(args[2].shape)
+    torch.testing.assert_close(
+        host.ddf_forward(*args[:2], same, 1, 1, "mul"),
+        host.ddf_forward(*args[:2], same.contiguous(), 1, 1, "mul"),
+    )

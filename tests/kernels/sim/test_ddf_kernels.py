@@ -1,4 +1,7 @@
-"""The CUDA kernels of DDF, thread by thread on tiny shapes, against float64 autograd."""
+"""The CUDA kernels of DDF, thread by thread on tiny shapes, against float64 autograd.
+
+What runs is the plan that a GPU would run: the same kernels, grids, sizes and scratch.
+"""
 
 from __future__ import annotations
 
@@ -8,74 +11,204 @@ import pytest
 import torch
 from cases import TINY_CASES, DDFCase
 from numba import cuda
+from numba.cuda.simulator import kernelapi
 
 from repro.ops.reference import ddf_reference
-from repro_kernels import ddf as kernels
-from repro_kernels import host
-from repro_kernels.compile import Variant, function
+from repro_kernels import blocks, ddf_parts, ddf_row, ddf_vector, ddf_vector_backward
+from repro_kernels.choice import Call
+from repro_kernels.compile import function
+from repro_kernels.plan import plan_backward, plan_forward
 from repro_kernels.storage import STORAGES
 
-THREADS = 4  # a power of two, so small that every case takes several blocks
-CHANNELS = 2  # so that three channels make two chunks
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-14, torch.bfloat16: 2e-2, torch.float16: 2e-3}
+HALVES = (torch.float16, torch.bfloat16)
+
+# Rows of whole vectors: a single one, several blocks of pixels, several chunks of channels.
+VECTOR_CASES = [
+    DDFCase((1, 2, 5, 4)),
+    DDFCase((2, 6, 3, 8), kernel_combine="add"),
+    DDFCase((1, 5, 2, 136)),
+    DDFCase((1, 1, 34, 8), kernel_combine="add"),
+    DDFCase((1, 3, 4, 8), kernel_size=1),
+    DDFCase((2, 2, 3, 4), kernel_size=5),
+    DDFCase((1, 2, 7, 12), kernel_size=5, kernel_combine="add"),
+]
+ROW_CASES = [
+    *(case for case in TINY_CASES if case.stride < 3 and case.dilation == 1),
+    DDFCase((2, 6, 5, 3)),
+    DDFCase((1, 2, 23, 3), kernel_combine="add"),
+    DDFCase((1, 1, 9, 31)),
+    DDFCase((1, 2, 6, 9), dilation=2, kernel_combine="add"),
+    DDFCase((1, 2, 13, 5), dilation=3),
+    DDFCase((1, 2, 5, 4), kernel_size=7, kernel_combine="add"),
+]
+FAST_CASES = [("vector", case) for case in VECTOR_CASES] + [("row", case) for case in ROW_CASES]
 
 
-@pytest.fixture(autouse=True, params=[0, 1])
-def small_blocks(request, monkeypatch):
-    for module in (kernels, host):
-        monkeypatch.setattr(module, "THREADS", THREADS)
-        monkeypatch.setattr(module, "CHANNELS", CHANNELS)
-    cooperative_simulator.install(seed=request.param)
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Two warps and four channels to a block, so that tiny cases take several."""
+    monkeypatch.setattr(blocks, "THREADS", 64)
+    monkeypatch.setattr(blocks, "CHANNELS", 4)
+    monkeypatch.setattr(blocks, "SUMMED_CHANNELS", 4)
+    monkeypatch.setattr(blocks, "GENERAL_CHANNELS", 2)
+    cooperative_simulator.install(seed=0)
 
 
 def as_memory(tensor):
     """What a kernel sees of a tensor: flat memory."""
-    if tensor.dtype == torch.bfloat16:
-        return tensor.contiguous().view(torch.int16).numpy().ravel().copy()
-    return tensor.contiguous().numpy().ravel().copy()
+    flat = tensor.detach().contiguous().flatten()
+    return (flat.view(torch.int16) if flat.dtype == torch.bfloat16 else flat).numpy().copy()
 
 
-def run(kernel, inputs, shape_out, case, dtype):
-    """Run a kernel on poisoned memory and return what it left there."""
-    out = torch.full(shape_out, float("nan"), dtype=dtype)
-    memory = as_memory(out)
-    _, (_, _, kernel_size, _), (_, _, height_out, width_out) = case.shapes
-    variant = Variant(kernel, kernel_size, case.kernel_combine, str(dtype).removeprefix("torch."))
-    blocks = host.count_blocks(kernel, case.shape, kernel_size, height_out * width_out)
-    sizes = (*case.shape, height_out, width_out, case.stride, case.dilation)
-    cuda.jit(function(variant))[blocks, THREADS](*map(as_memory, inputs), memory, *sizes)
-    values = torch.from_numpy(memory)
-    return (values.view(dtype) if dtype == torch.bfloat16 else values).view(shape_out)
+def simulate(plan, tensors, dtype):
+    """Run the steps of a plan on tensors by name; returns the memory that they leave."""
+    memory = {name: as_memory(tensor) for name, tensor in tensors.items()}
+    parts_dtype = np.float64 if dtype == torch.float64 else np.float32
+    memory["parts"] = np.full(plan.parts, np.nan, parts_dtype)
+    for step in plan.steps:
+        kernel = cuda.jit(function(step.variant))
+        integer = np.int64 if step.wide else np.int32
+        arguments = [memory[name] for name in step.tensors]
+        kernel[step.blocks, step.threads](*arguments, *map(integer, step.sizes))
+    return memory
 
 
-def check(kernel, case, dtype):
-    args = case.make(dtype)
+def run(case, args, grad_out, form, backward_form):
+    """Output and gradients, computed by the kernels on poisoned memory."""
+    dtype = args[0].dtype
+    call = Call(
+        case.shape,
+        case.kernel_size,
+        case.kernel_combine,
+        str(dtype).removeprefix("torch."),
+        case.stride,
+        case.dilation,
+        aligned=True,
+    )
+    names = ("x", "channel_filter", "spatial_filter")
+    given = dict(zip(names, args, strict=True))
+    results = {
+        "out": torch.full_like(grad_out, float("nan")),
+        "grad_x": torch.full_like(args[0], float("nan")),
+        "grad_channel": torch.full_like(args[1], float("nan")),
+        "grad_spatial": torch.full_like(args[2], float("nan")),
+    }
+    memory = simulate(plan_forward(call, form), given | {"out": results["out"]}, dtype)
+    backward = given | {"grad_out": grad_out} | {k: v for k, v in results.items() if k != "out"}
+    memory |= simulate(plan_backward(call, backward_form), backward, dtype) | {"out": memory["out"]}
+    values = [torch.from_numpy(memory[name]) for name in results]
+    if dtype == torch.bfloat16:
+        values = [value.view(dtype) for value in values]
+    shapes = [result.shape for result in results.values()]
+    return [value.view(shape) for value, shape in zip(values, shapes, strict=True)]
+
+
+def expect(case, args):
+    """The same by autograd in float64, and the gradient of the output that was taken."""
     doubles = [arg.double().clone().requires_grad_() for arg in args]
     out = ddf_reference(*doubles, *case.options.values())
-    grad_out = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
-    grads = torch.autograd.grad(out, doubles, grad_out.double())
-    x, channel_filter, spatial_filter = args
-    inputs, expected = {
-        "forward": ((x, channel_filter, spatial_filter), out),
-        "backward_x": ((grad_out, channel_filter, spatial_filter), grads[0]),
-        "backward_channel": ((grad_out, x, spatial_filter), grads[1]),
-        "backward_spatial": ((grad_out, x, channel_filter), grads[2]),
-    }[kernel]
-    actual = run(kernel, inputs, expected.shape, case, dtype)
-    error = (actual.double() - expected).abs().max() / expected.abs().max().clamp(min=1)
-    assert error <= TOLERANCE[dtype], f"relative error {error:.1e}"
+    grad_out = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+    grad_out = grad_out.to(args[0].dtype)
+    return grad_out, [out, *torch.autograd.grad(out, doubles, grad_out.double())]
+
+
+def check(case, dtype, form):
+    args = case.make(dtype)
+    grad_out, expected = expect(case, args)
+    backward_form = "general" if case.stride > 1 else form
+    actual = run(case, args, grad_out, form, backward_form)
+    for name, one, other in zip(
+        ("out", "grad_x", "grad_channel", "grad_spatial"), actual, expected, strict=True
+    ):
+        error = (one.double() - other).abs().max() / other.abs().max().clamp(min=1)
+        assert error <= TOLERANCE[dtype], f"{name}: relative error {error:.1e}"
+
+
+@pytest.fixture
+def no_second_try(monkeypatch):
+    """Fast kernels do not compute anew what is not finite, which would hide what went wrong."""
+
+    def make_nothing(*args, **options):
+        return lambda *args: float("nan")
+
+    for module in (ddf_vector, ddf_vector_backward, ddf_row):
+        monkeypatch.setattr(module, "make_gather", make_nothing)
+    monkeypatch.setattr(ddf_parts, "make_channel_sum", make_nothing)
+
+
+@pytest.mark.usefixtures("no_second_try")
+@pytest.mark.parametrize(("form", "case"), FAST_CASES, ids=str)
+def test_fast_kernels_agree_with_autograd(form, case):
+    check(case, torch.float32, form)
 
 
 @pytest.mark.parametrize("case", TINY_CASES, ids=str)
-@pytest.mark.parametrize("kernel", kernels.KERNELS)
-def test_kernel_agrees_with_autograd(kernel, case):
-    check(kernel, case, torch.float32)
+def test_general_kernels_agree_with_autograd(case):
+    check(case, torch.float32, "general")
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("kernel", kernels.KERNELS)
-def test_kernel_agrees_in_every_dtype(kernel, dtype):
-    check(kernel, DDFCase((2, 3, 5, 4)), dtype)
+@pytest.mark.usefixtures("no_second_try")
+@pytest.mark.parametrize("form", ["vector", "row", "general"])
+@pytest.mark.parametrize("dtype", [torch.float64, *HALVES], ids=str)
+def test_kernels_agree_in_every_dtype(form, dtype):
+    if form == "vector" and dtype == torch.float64:
+        form = "row"
+    check(DDFCase((2, 3, 5, 4)), dtype, form)
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("form", ["vector", "row", "general"])
+def test_the_order_of_threads_changes_no_bit(form, seed):
+    case = DDFCase((1, 5, 3, 8))
+    args = case.make(torch.float32)
+    first = run(case, args, args[0], form, form)
+    cooperative_simulator.install(seed)
+    second = run(case, args, args[0], form, form)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.usefixtures("no_second_try")
+@pytest.mark.parametrize("form", ["vector", "row", "general"])
+@pytest.mark.parametrize("missing", ["syncthreads", "syncthreads_and"])
+def test_a_missing_barrier_is_seen(form, missing, monkeypatch):
+    barriers = {"syncthreads": lambda self: None, "syncthreads_and": lambda self, value: value}
+    case = DDFCase((1, 5, 3, 8))
+    args = case.make(torch.float32)
+    grad_out, expected = expect(case, args)
+    wrong = [False] * 4
+    for seed in range(5):  # the order of threads decides whether a race is lost
+        cooperative_simulator.install(seed)
+        monkeypatch.setattr(kernelapi.FakeCUDAModule, missing, barriers[missing])
+        actual = run(case, args, grad_out, form, form)
+        for i in range(4):
+            wrong[i] |= not torch.allclose(actual[i].double(), expected[i], atol=1e-4)
+    # out, grad_x, grad_channel (which needs no channel filter), grad_spatial
+    assert (
+        wrong
+        == {
+            ("vector", "syncthreads"): [False, False, True, True],
+            ("vector", "syncthreads_and"): [True, True, False, True],
+            ("row", "syncthreads"): [False, False, True, True],
+            ("row", "syncthreads_and"): [False, False, False, False],
+            ("general", "syncthreads"): [False, False, True, False],
+            ("general", "syncthreads_and"): [False, False, False, False],
+        }[form, missing]
+    )
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("form", ["vector", "row", "general"])
+@pytest.mark.parametrize("kernel_combine", ["mul", "add"])
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_reaches_only_what_it_touches(form, kernel_combine, which, bad):
+    case = DDFCase((1, 2, 4, 8), kernel_combine=kernel_combine)
+    args = case.make(torch.float32)
+    args[which][0, 1, 0, 0] = bad  # x: a corner; the filters: a tap outside the image for some
+    grad_out, expected = expect(case, args)
+    for one, other in zip(run(case, args, grad_out, form, form), expected, strict=True):
+        torch.testing.assert_close(one, other.float(), equal_nan=True, rtol=1e-4, atol=1e-5)
 
 
 def test_bfloat16_rounds_as_pytorch_does():
@@ -84,12 +217,9 @@ def test_bfloat16_rounds_as_pytorch_does():
     values = torch.cat([values, torch.tensor([float("inf"), float("nan"), 1 + 2**-8, -0.0])])
     store = STORAGES["bfloat16"].store
     memory = np.zeros(len(values), np.int16)
-
-    def round_kernel(values, memory):
-        i = cuda.grid(1)
-        store(memory, i, values[i])
-
-    cuda.jit(round_kernel)[len(values), 1](values.numpy(), memory)
+    store_many = values.numpy()
+    for i, value in enumerate(store_many):
+        store(memory, i, value)
     actual = torch.from_numpy(memory).view(torch.bfloat16)
     expected = values.bfloat16()
     assert torch.equal(actual.isnan(), expected.isnan())

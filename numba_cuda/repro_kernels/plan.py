@@ -1,0 +1,155 @@
+"""From the shapes of a call to the kernels that run it, each with its grid and its integers."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+from repro_kernels import blocks as block_sizes
+from repro_kernels.blocks import WARP
+from repro_kernels.choice import SMALLEST_CHUNK, Call, choose
+from repro_kernels.compile import Variant
+from repro_kernels.ddf import KERNELS
+from repro_kernels.ddf_row import rows_per_thread
+
+# Blocks that keep a large GPU busy: four on each of 132 multiprocessors. Where there would be
+# fewer, each runs through fewer channels.
+BLOCKS_WANTED = 528
+
+
+class Step(NamedTuple):
+    """One launch."""
+
+    variant: Variant
+    blocks: int
+    threads: int
+    tensors: tuple[str, ...]  # names, in the order of the kernel's pointers
+    sizes: tuple[int, ...]  # in the kernel's order
+    wide: bool  # sizes of 64 bits, not 32
+
+
+class Plan(NamedTuple):
+    """The launches of a call, in order, and how many values of scratch ("parts") they share."""
+
+    steps: tuple[Step, ...]
+    parts: int
+
+
+def plan_forward(call: Call, form: str | None = None) -> Plan:
+    """One launch, or none for an empty output.
+
+    Raises:
+        ValueError: `form` cannot take the call.
+    """
+    form = choose("forward", call, form)
+    if prod(call.shape) == 0:
+        return Plan((), 0)
+    return Plan((_step("forward", form, call, _sizes("forward", form, call)),), 0)
+
+
+def plan_backward(call: Call, form: str | None = None) -> Plan:
+    """The gradients of x, channel filter and spatial filter; none for an empty batch.
+
+    Raises:
+        ValueError: `form` cannot take the call.
+    """
+    chosen = {
+        kernel: choose(kernel, call, form)
+        for kernel in ("backward_x", "backward_channel", "backward_spatial")
+    }
+    if prod(call.shape) == 0:
+        return Plan((), 0)
+    if chosen["backward_x"] == chosen["backward_channel"] == "vector":
+        chosen = {
+            "backward_x_channel": "vector",
+            "backward_spatial": chosen["backward_spatial"],
+        }
+    steps, parts = [], 0
+    for kernel, its_form in chosen.items():
+        sizes = _sizes(kernel, its_form, call)
+        step = _step(kernel, its_form, call, sizes)
+        steps.append(step)
+        if "parts" in step.tensors:
+            parts = sizes["blocks"] * prod(call.shape[:2]) * call.kernel_size**2
+            steps.append(_step("backward_channel_sum", "row", call, sizes))
+    return Plan(tuple(steps), parts)
+
+
+def _step(kernel: str, form: str, call: Call, sizes: dict[str, int]) -> Step:
+    made = KERNELS[kernel, form]
+    constants = {name: sizes[name] for name in made.constants}
+    variant = Variant(kernel, form, call.kernel_size, call.kernel_combine, call.dtype, **constants)
+    return Step(
+        variant,
+        _count_blocks(kernel, form, sizes),
+        block_sizes.THREADS,
+        made.tensors,
+        tuple(sizes[name] for name in made.sizes),
+        made.wide,
+    )
+
+
+def _sizes(kernel: str, form: str, call: Call) -> dict[str, int]:
+    """Every integer that a kernel of this form may ask for, by name.
+
+    `groups` are bundles of rows of the output, one per column and thread; `blocks` cover the pixels
+    of one image; `jobs` are all threads.
+    """
+    batch, channels, height, width = call.shape
+    height_out, width_out = call.size_out
+    rows = 1
+    if form == "row":
+        rows = rows_per_thread(call.kernel_size, call.dtype)
+        rows = max(1, rows // 2) if kernel == "backward_spatial" else rows
+    groups = call.dilation * _divide_up(_divide_up(height_out, call.dilation), rows)
+    threads_of_image = groups * width_out if form == "row" else height_out * width_out // 4
+    lanes = WARP if kernel == "backward_spatial" else block_sizes.THREADS
+    blocks = _divide_up(threads_of_image, lanes)
+    sums_taps = form == "row" and kernel == "backward_channel"
+    chunk = block_sizes.SUMMED_CHANNELS if sums_taps else block_sizes.CHANNELS
+    while chunk > SMALLEST_CHUNK and (
+        chunk >= 2 * channels or batch * _divide_up(channels, chunk) * blocks < BLOCKS_WANTED
+    ):
+        chunk //= 2
+    chunks = 1 if kernel == "backward_spatial" else _divide_up(channels, chunk)
+    return {
+        "batch": batch,
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "height_out": height_out,
+        "width_out": width_out,
+        "kernel_size": call.kernel_size,
+        "stride": call.stride,
+        "dilation": call.dilation,
+        "chunk": chunk,
+        "chunks": chunks,
+        "groups": groups,
+        "blocks": blocks,
+        "jobs": batch * chunks * threads_of_image,
+    }
+
+
+def _count_blocks(kernel: str, form: str, sizes: dict[str, int]) -> int:
+    batch, channels, taps = sizes["batch"], sizes["channels"], sizes["kernel_size"] ** 2
+    if form == "general":
+        if kernel == "backward_channel":
+            return batch * channels * sizes["kernel_size"]
+        chunks = _divide_up(channels, block_sizes.GENERAL_CHANNELS)
+        pixels, pixels_out = (sizes["height" + of] * sizes["width" + of] for of in ("", "_out"))
+        threads = {
+            "forward": batch * chunks * pixels_out,
+            "backward_x": batch * chunks * pixels,
+            "backward_spatial": batch * sizes["kernel_size"] * pixels_out,
+        }[kernel]
+        return _divide_up(threads, block_sizes.THREADS)
+    if kernel == "backward_channel_sum":
+        return _divide_up(batch * channels * taps, block_sizes.THREADS)
+    if form == "vector" or kernel == "backward_channel":
+        return batch * sizes["chunks"] * sizes["blocks"]
+    lanes = WARP if kernel == "backward_spatial" else block_sizes.THREADS
+    return _divide_up(sizes["jobs"], lanes)
+
+
+def _divide_up(a: int, b: int) -> int:
+    return -(-a // b)
