@@ -8,6 +8,7 @@ the sums, and "mac" is ours wherever no other is named.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,13 +24,22 @@ from repro.names import require_known
 # What one unit of each kind of operation counts for.
 CONVENTIONS: Mapping[str, Mapping[str, float]] = {
     # One multiply-accumulate is one operation: the tables' "FLOPs" (ResNet-50 = 4.1 G at 224x224).
-    "mac": {"convolution": 1, "linear": 1, "dynamic_filter": 1},
+    "mac": {"convolution": 1, "linear": 1, "dynamic_filter": 1, "weight_product": 1},
+    # The same with Fourier transforms: 2.5 n log2 n for each of n real values.
+    "mac_and_fft": {
+        "convolution": 1,
+        "linear": 1,
+        "dynamic_filter": 1,
+        "weight_product": 1,
+        "fft": 1,
+    },
     # The same with what module-hook counters add: biases, batch norm (a multiplication and an
     # addition), activations and pools, one operation per element.
     "mac_and_elements": {
         "convolution": 1,
         "linear": 1,
         "dynamic_filter": 1,
+        "weight_product": 1,
         "bias": 1,
         "norm": 2,
         "activation": 1,
@@ -43,6 +53,7 @@ CONVENTIONS: Mapping[str, Mapping[str, float]] = {
         "convolution": 1,
         "linear": 1,
         "dynamic_filter": 1,
+        "weight_product": 1,
         "norm": 2,
         "reduction": 1,
         "elementwise": 1,
@@ -60,8 +71,9 @@ class Cost:
     Attributes:
         params: learnt values.
         operations: units by kind: multiply-accumulates for "convolution", "linear" and
-            "dynamic_filter" (one per tap and output; combining two filters adds none), elements for
-            the others.
+            "dynamic_filter" (one per tap and output; combining two filters adds none), products for
+            "weight_product" (of weights with factors), additions and multiplications for "fft",
+            elements for the others.
         activation_bytes: what autograd keeps for the backward pass, parameters and buffers apart,
             every storage once.
         uncounted: operators that ran and have no rule here, if any.
@@ -167,6 +179,47 @@ def _ddf(arguments: tuple[Any, ...], out: Tensor) -> Mapping[str, int]:
     return {"dynamic_filter": out.numel() * rows * columns}
 
 
+@rule("repro.fourier_disjoint_weight")
+def _fourier_weight(arguments: tuple[Any, ...], out: Tensor) -> Mapping[str, int]:
+    return {"fft": _real_fft(out[0].numel(), len(out)), **_weight_products(arguments[7], out)}
+
+
+@rule("repro.weight_from_basis")
+def _basis_weight(arguments: tuple[Any, ...], out: Tensor) -> Mapping[str, int]:
+    products = _weight_products(arguments[6], out)
+    mixing = out.numel() * (len(arguments[0]) - 1)  # one of them is among the products
+    return {**products, "weight_product": products["weight_product"] + mixing}
+
+
+def _weight_products(local_filter: Tensor, out: Tensor) -> dict[str, int]:
+    # A product each for attention, channel, filter and tap together, and the local factor, which is
+    # a 1-D convolution over channels.
+    return {
+        "weight_product": 4 * out.numel(),
+        "convolution": out.numel() * local_filter.shape[1],
+    }
+
+
+@rule("aten._fft_r2c")
+def _fft_of_real(arguments: tuple[Any, ...], out: Tensor) -> Mapping[str, int]:
+    return _ffts(arguments[0], arguments[1])
+
+
+@rule("aten._fft_c2r")
+def _fft_to_real(arguments: tuple[Any, ...], out: Tensor) -> Mapping[str, int]:
+    return _ffts(out, arguments[1])
+
+
+def _ffts(real: Tensor, axes: Sequence[int]) -> Mapping[str, int]:
+    size = math.prod(real.shape[axis] for axis in axes)
+    return {"fft": _real_fft(size, real.numel() // size if size else 0)}
+
+
+def _real_fft(size: int, count: int) -> int:
+    """Operations of transforms between `size` real values and their half spectrum."""
+    return round(2.5 * size * math.log2(size)) * count if size > 1 else 0
+
+
 def _elements_of_input(kind: str, *operators: str) -> None:
     for operator in operators:
         RULES[f"aten.{operator}"] = lambda arguments, out: {kind: arguments[0].numel()}
@@ -181,15 +234,16 @@ _elements_of_input("norm", "native_batch_norm", "native_group_norm", "native_lay
 _elements_of_input("activation", "relu", "sigmoid", "tanh", "silu", "gelu", "hardtanh", "_softmax")
 _elements_of_input("pool", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d")
 _elements_of_input("reduction", "mean", "sum", "var", "std", "var_mean", "amax", "amin")
-_elements_of_output("elementwise", "add", "sub", "mul", "div", "pow", "sqrt", "rsqrt")
+_elements_of_output("elementwise", "add", "sub", "rsub", "mul", "div", "pow", "sqrt", "rsqrt")
 _elements_of_output("elementwise", "exp", "log", "neg", "reciprocal", "clamp", "clamp_min")
 
-# Operators that move or make values and compute none.
+# Operators that move or make values and compute none, or compare indices.
 _FREE_NAMES = """
     view _unsafe_view reshape expand permute transpose t squeeze unsqueeze select slice split detach
     alias clone copy _to_copy cat stack constant_pad_nd pixel_shuffle im2col upsample_nearest2d
     empty empty_like new_empty zeros zeros_like new_zeros ones ones_like new_ones full full_like
-    new_full fill zero
+    new_full fill zero arange view_as_real view_as_complex index_select index_copy
+    le lt minimum bitwise_and
 """
 FREE = frozenset(f"aten.{name}" for name in _FREE_NAMES.split())
 

@@ -80,17 +80,18 @@ class FrequencyBandModulation(nn.Module):
 
     def forward(self, features: Tensor, source: Tensor | None = None) -> Tensor:
         """Modulate `features` by maps predicted from `source`, or from themselves."""
+        if features.numel() == 0:  # which MKL's FFT refuses
+            return features
         maps = self.band_maps(features if source is None else source)
         if maps.shape[-2:] != features.shape[-2:]:
             size = (features.shape[-2], features.shape[-1])
             pooled = F.adaptive_avg_pool2d(maps.flatten(1, 2), size)
             maps = pooled.reshape(*maps.shape[:3], *size)
         out = torch.zeros_like(features)
+        groups = (self.map_groups, features.shape[1] // self.map_groups)
         for b, band in enumerate(self.bands(features)):
             if b < self.maps_per_group:
-                grouped = torch.unflatten(
-                    band, 1, (self.map_groups, -1)
-                )  # (N, groups, C/groups, H, W)
+                grouped = torch.unflatten(band, 1, groups)  # (N, groups, C/groups, H, W)
                 band = (maps[:, :, b, None] * grouped).flatten(1, 2)
             out = out + band
         return out.to(features.dtype)

@@ -39,19 +39,15 @@ _CUDA_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _said: set[str] = set()
 
 
-def why_not(backend: str, x: Tensor, kernels: Container[str] = BACKENDS) -> str | None:
+def why_not(backend: str, x: Tensor) -> str | None:
     """Why `backend` cannot take a call with features `x`; None if it can.
 
-    Args:
-        kernels: the backends that the operator has kernels for.
     Raises:
         UnknownNameError: there is no such backend.
     """
     require_known("backend", backend, BACKENDS)
     if backend == "reference" or x.is_meta:
         return None
-    if backend not in kernels:
-        return f'it has none for "{backend}" yet'
     if x.device.type != backend:
         return f"x is on {x.device}"
     if backend == "cuda" and _MISSING_FOR_CUDA:
@@ -70,16 +66,24 @@ def choose(op: str, backend: str | None, x: Tensor, kernels: Container[str] = BA
     Without a request, the reference stands in where there are no kernels; a warning says so, and
     why, once.
 
+    Args:
+        kernels: the backends that this operator has an implementation for.
     Raises:
         ValueError: the backend that was asked for cannot take the call; the message says why.
     """
+
+    def reason_against(name: str) -> str | None:
+        if name in BACKENDS and name not in kernels:
+            return f'it has no kernel for "{name}" yet'
+        return why_not(name, x)
+
     if backend is not None:
-        reason = why_not(backend, x, kernels)
+        reason = reason_against(backend)
         if reason is not None:
             raise ValueError(f'{op}: backend="{backend}" cannot take this call: {reason}')
         return backend
     fastest = "cuda" if x.device.type == "cuda" else "cpu"
-    reason = why_not(fastest, x, kernels)
+    reason = reason_against(fastest)
     if reason is None:
         return fastest
     message = f"{op} runs its reference, which is slow: no kernel takes the call, since {reason}"

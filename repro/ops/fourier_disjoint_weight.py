@@ -17,7 +17,7 @@ from repro.ops.reference.fourier_disjoint_weight import (
 )
 
 AUTOCAST_DEVICES = ("cpu", "cuda")  # PyTorch raises when asked about others, "meta" among them
-KERNELS = ("cpu",)
+KERNELS = ("reference", "cpu")
 NO_MODULATION = Modulation()
 
 

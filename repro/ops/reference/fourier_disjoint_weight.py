@@ -96,7 +96,10 @@ def spectrum_to_weight(spectrum: Tensor, weight_shape: Sequence[int]) -> Tensor:
     """
     C_out, C_in, K_h, K_w = weight_shape
     shape = (C_out * K_h, C_in * K_w)
-    matrix = torch.fft.irfft2(torch.view_as_complex(spectrum.contiguous()), s=shape)
+    if spectrum.numel() == 0:  # which MKL's FFT refuses
+        matrix = spectrum[..., :1, :1, 0].expand(*spectrum.shape[:-3], *shape)
+    else:
+        matrix = torch.fft.irfft2(torch.view_as_complex(spectrum.contiguous()), s=shape)
     return matrix_to_weight(matrix, weight_shape)
 
 
@@ -131,7 +134,9 @@ def modulate(weight: Tensor, modulation: Modulation, groups: int) -> Tensor:
     if local_input is not None and local_filter is not None:
         padding = local_filter.shape[1] // 2
         logits = F.conv1d(local_input[:, None], local_filter[:, None], padding=padding)
-        local = 2 * torch.sigmoid(torch.unflatten(logits, 1, (C_out, -1)))  # (N, C_out, taps, C_in)
+        local = 2 * torch.sigmoid(
+            torch.unflatten(logits, 1, (C_out, taps[0] * taps[1]))
+        )  # (N, C_out, taps, C_in)
         local = torch.unflatten(of_groups(local, C_out, groups), 2, taps)
         weight = weight * local.permute(0, 1, 4, 2, 3)
     return weight
@@ -142,7 +147,8 @@ def of_groups(values: Tensor, out_channels: int, groups: int) -> Tensor:
     if groups == 1:
         return values
     values = values.expand(-1, out_channels, *values.shape[2:])
-    split = torch.unflatten(torch.unflatten(values, 1, (groups, -1)), -1, (groups, -1))
+    split = torch.unflatten(values, 1, (groups, out_channels // groups))
+    split = torch.unflatten(split, -1, (groups, values.shape[-1] // groups))
     own = split.diagonal(0, 1, split.dim() - 2).movedim(-1, 1)  # (N, groups, C_out/groups, ...)
     return own.flatten(1, 2)
 
