@@ -16,32 +16,19 @@ from repro_kernels.blocks import WARP
 from repro_kernels.ddf_parts import make_sum_over_warp
 from repro_kernels.fourier_disjoint_weight_access import make_load_run, make_store_run
 from repro_kernels.fourier_disjoint_weight_factors import make_local_factor
+from repro_kernels.fourier_disjoint_weight_limits import runs_at_once, samples_at_once
 
 STAGED = 32  # terms whose attentions are in shared memory at a time
 THREADS = 128  # of the kernels that need no filters
-FILTER_THREADS = 256  # of the one that does, at most, where a filter row has less taps than that
 
 # What `multiply` takes the products of at once.
 LEFT, RIGHT = 8, 4
 
 
-def samples_at_once(real) -> int:
-    """Samples that a thread sums; half in float64, which takes two registers per value."""
-    return 8 if real is np.float32 else 4
-
-
-def runs_at_once(taps: int) -> int:
-    """Threads side by side along the input channels of a filter, a power of two."""
-    count = FILTER_THREADS
-    while count > 1 and count * taps > FILTER_THREADS:
-        count //= 2
-    return count
-
-
 def make_add_up(storage, vector, threads):
     """totals[s, m] = sum over b of attention[s, b] * terms[b, m], for the values of a thread."""
     real = storage.accumulator
-    samples = samples_at_once(real)
+    samples = samples_at_once(real(0).itemsize)
     STAGE = STAGED * samples
     together = 16 // real(0).itemsize  # attentions in one load of 128 bits
     load = make_load(storage.name, 1)
@@ -88,7 +75,7 @@ def basis_to_weight(storage, taps, vector, width):
     channels, for a few samples.
     """
     real = storage.accumulator
-    samples = samples_at_once(real)
+    samples = samples_at_once(real(0).itemsize)
     runs = runs_at_once(taps)
     threads = runs * taps
     tile = runs * vector
@@ -136,15 +123,21 @@ def basis_to_weight(storage, taps, vector, width):
         terms = advance(basis, np.int64(row) * inputs + i)
         add_up(attention, first, batch, number, int32(1), terms, number, size, thread, totals)
 
-        c = int32(divide(o, per_group) * inputs + i)
+        # To shared memory first: the loop below is too long to be unrolled, and an array that is
+        # indexed in a loop does not stay in registers (sm_100 then takes a stack).
+        own = int32(run * taps + t)
         for s in range(samples):
-            n = min(int32(first + s), int32(batch - 1))
+            for m in range(vector):
+                turned[uint32(s * PIECE + m * taps + own)] = totals[s, m]
+        c = int32(divide(o, per_group) * inputs + i)
+        for s in range(min(int32(samples), int32(batch - first))):
+            n = int32(first + s)
             scale = load(filter, int32(n * outputs + o)) * load(spatial, int32(n * taps + t))
             for m in range(vector):
-                value = scale * load(channel, int32(n * channels + c + m)) * totals[s, m]
+                factor = scale * load(channel, int32(n * channels + c + m))
                 at = int32(n * sequence_stride + c + m)
-                value *= local_factor(sequence, at, local_filter, row)
-                turned[uint32(s * PIECE + (run + m) * taps + t)] = value
+                factor *= local_factor(sequence, at, local_filter, row)
+                turned[uint32(s * PIECE + m * taps + own)] *= factor
         cuda.syncthreads()
         count = int32(min(int32(tile), int32(inputs - left)) * taps)
         for s in range(min(int32(samples), int32(batch - first))):
@@ -159,7 +152,7 @@ def basis_to_weight(storage, taps, vector, width):
 def combine(storage, vector):
     """out[n, e] = sum over b of attention[n, b] * terms[b, e], for runs of `vector` values."""
     real = storage.accumulator
-    samples = samples_at_once(real)
+    samples = samples_at_once(real(0).itemsize)
     TOTALS = (samples, vector)
     store_run = make_store_run(storage, vector)
     add_up = make_add_up(storage, vector, THREADS)

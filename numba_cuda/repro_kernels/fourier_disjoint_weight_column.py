@@ -13,22 +13,8 @@ from numpy import int32, uint32
 
 from repro_kernels.access import advance, divide, make_load
 from repro_kernels.fourier_disjoint_weight_access import make_store_pair
-from repro_kernels.fourier_disjoint_weight_fft import make_transform, threads_of
-
-SHARED_BYTES = 48 * 1024  # of a block, without asking the driver for more
-THREADS = 256  # wanted; long columns take more
-SECTOR_COLUMNS = 4  # complex float32 that fill the 32 bytes a GPU reads at once
-
-
-def columns_at_once(rows: int, item_bytes: int) -> int:
-    """Columns of a block, a power of two; 0 where a block's shared memory holds less than two."""
-    threads = threads_of(rows)
-    count = 32
-    while count > SECTOR_COLUMNS and count * threads > THREADS:
-        count //= 2
-    while count > 1 and (2 * item_bytes * rows * count > SHARED_BYTES or count * threads > 1024):
-        count //= 2
-    return count if count > 1 else 0
+from repro_kernels.fourier_disjoint_weight_fft import make_transform
+from repro_kernels.fourier_disjoint_weight_limits import columns_at_once
 
 
 def mix_columns(storage, rows, copies):

@@ -17,28 +17,7 @@ from numba import cuda
 from numpy import int32, uint32
 
 from repro_kernels.access import make_load
-
-
-def find_radices(length: int) -> tuple[int, ...]:
-    """Radices whose product is `length`, the largest first; () where one would be above 3 or 2."""
-    twos = (length & -length).bit_length() - 1
-    rest, threes = length >> twos, 0
-    while rest % 3 == 0:
-        rest, threes = rest // 3, threes + 1
-    if rest != 1:
-        return ()
-    eights, twos = divmod(twos, 3)
-    radices = [8] * eights
-    if twos == 1 and eights:
-        radices[-1:] = [4, 4]  # 8 * 2: two even stages cost less than a stage of radix 2
-    elif twos:
-        radices.append(2**twos)
-    return tuple(radices + [3] * threes) or (1,)
-
-
-def threads_of(length: int) -> int:
-    """Threads that share a transform: each has one butterfly of the largest radix."""
-    return length // max(find_radices(length))
+from repro_kernels.fourier_disjoint_weight_limits import find_radices, threads_of
 
 
 def roots_of_unity(length: int) -> np.ndarray:

@@ -15,14 +15,13 @@ from torch import Tensor
 
 from repro_kernels.fourier_disjoint_weight_compile import prepare
 from repro_kernels.fourier_disjoint_weight_fft import roots_of_unity
+from repro_kernels.fourier_disjoint_weight_limits import Call, why_not
 from repro_kernels.fourier_disjoint_weight_plan import (
-    Call,
     Plan,
     plan_basis_backward,
     plan_basis_forward,
     plan_spectrum_backward,
     plan_spectrum_forward,
-    why_not,
 )
 from repro_kernels.launch import Launch, check_tensors, launch
 

@@ -13,13 +13,9 @@ from numpy import int32, uint32
 from repro_kernels.access import divide, make_load
 from repro_kernels.blocks import ALL_LANES, WARP
 from repro_kernels.fourier_disjoint_weight_access import make_store_pair
+from repro_kernels.fourier_disjoint_weight_limits import bins_at_once
 
 THREADS = 128
-
-
-def bins_at_once(real) -> int:
-    """Groups that a block sums: each thread has a bin for each, together 32 KiB."""
-    return 64 if real is np.float32 else 32
 
 
 def unmix_spectrum(storage):
@@ -53,7 +49,7 @@ def unmix_attention(storage):
     A block takes as many groups as it has bins for; with more, other blocks read the cells again.
     """
     real = storage.accumulator
-    BINS = bins_at_once(real)
+    BINS = bins_at_once(real(0).itemsize)
     SHARED = BINS * THREADS
     warps = THREADS // WARP
     load2 = make_load(storage.name, 2)

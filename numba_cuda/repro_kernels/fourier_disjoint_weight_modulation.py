@@ -16,29 +16,11 @@ from numpy import int32, uint32
 from repro_kernels.access import advance, divide, make_load
 from repro_kernels.blocks import WARP
 from repro_kernels.ddf_parts import make_sum_over_warp
-
-STAGE_BYTES = 36 * 1024  # of the gradient of a piece of a filter, in shared memory
-
-
-def channels_at_once(taps: int, item_bytes: int) -> int:
-    """Input channels, and threads, of a block; 0 where shared memory does not hold a warp's."""
-    count = 128
-    while count >= WARP and count * taps * item_bytes > STAGE_BYTES:
-        count //= 2
-    return count if count >= WARP else 0
-
-
-def outputs_at_once(taps: int) -> int:
-    """Output channels that a block runs through: more where parts would be large beside weights."""
-    return 32 if taps == 1 else 16
-
-
-def sums_of(width: int) -> int:
-    """Sums over input channels per output channel and tap: one, and the local filter's.
-
-    Filled up to a multiple of eight, which a warp sums at once.
-    """
-    return (1 + width + 7) // 8 * 8 if width else 1
+from repro_kernels.fourier_disjoint_weight_limits import (
+    channels_at_once,
+    outputs_at_once,
+    sums_of,
+)
 
 
 def modulate_backward(storage, taps, width):

@@ -2,76 +2,24 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import NamedTuple
 
-import numpy as np
-
 from repro_kernels.fourier_disjoint_weight import KERNELS, Variant
-from repro_kernels.fourier_disjoint_weight_basis import (
-    LEFT,
-    RIGHT,
-    THREADS,
+from repro_kernels.fourier_disjoint_weight_basis import LEFT, RIGHT, THREADS
+from repro_kernels.fourier_disjoint_weight_limits import (
+    Call,
+    bins_at_once,
+    channels_at_once,
+    columns_at_once,
+    outputs_at_once,
+    pairs_at_once,
     runs_at_once,
     samples_at_once,
-)
-from repro_kernels.fourier_disjoint_weight_column import columns_at_once
-from repro_kernels.fourier_disjoint_weight_fft import find_radices, threads_of
-from repro_kernels.fourier_disjoint_weight_mix import THREADS as MIX_THREADS
-from repro_kernels.fourier_disjoint_weight_mix import bins_at_once
-from repro_kernels.fourier_disjoint_weight_modulation import (
-    channels_at_once,
-    outputs_at_once,
     sums_of,
+    threads_of,
 )
-from repro_kernels.fourier_disjoint_weight_row import pairs_at_once
+from repro_kernels.fourier_disjoint_weight_mix import THREADS as MIX_THREADS
 from repro_kernels.plan import BLOCKS_WANTED
-
-LARGEST_INDEX = 2**30  # of a weight or a spectrum; of int32, with room for what blocks exceed it by
-LARGEST_BLOCK = 1024
-
-
-class Call(NamedTuple):
-    """What is known of a call of either operator without looking at a value."""
-
-    batch: int
-    copies: int  # of the spectrum
-    kernel_num: int  # frequency groups; parallel weights, of the basis, are copies * kernel_num
-    weight_shape: tuple[int, int, int, int]  # (C_out, C_in of a group, K_h, K_w)
-    groups: int  # of the convolution
-    width: int  # of the local filters; 0 for none
-    dtype: str  # "float32" or "float64"
-
-    @property
-    def rows(self) -> int:
-        return self.weight_shape[0] * self.weight_shape[2]
-
-    @property
-    def length(self) -> int:
-        """Of a row of the real matrix."""
-        return self.weight_shape[1] * self.weight_shape[3]
-
-    @property
-    def half(self) -> int:
-        """Columns of the half spectrum."""
-        return self.length // 2 + 1
-
-    @property
-    def taps(self) -> int:
-        return self.weight_shape[2] * self.weight_shape[3]
-
-    @property
-    def size(self) -> int:
-        """Values of a sample's weight."""
-        return prod(self.weight_shape)
-
-    @property
-    def real(self) -> type:
-        return np.float64 if self.dtype == "float64" else np.float32
-
-    def vector(self, size: int) -> int:
-        """How many values a thread loads at once from rows of `size`."""
-        return 4 if self.dtype == "float32" and size % 4 == 0 else 1
 
 
 class Step(NamedTuple):
@@ -91,40 +39,6 @@ class Plan(NamedTuple):
     scratch: dict[str, tuple[int, ...]]
 
 
-def why_not(call: Call, *, transforms: bool) -> str | None:
-    """Why the kernels cannot take a call; None if they can.
-
-    Args:
-        transforms: whether the call is of `fourier_disjoint_weight`, and not of its basis.
-    """
-    bytes_of = call.real(0).itemsize
-    if max(call.size, 2 * call.copies * call.rows * call.half) > LARGEST_INDEX:
-        return f"weights of shape {call.weight_shape} need 64-bit indices"
-    if call.taps > LARGEST_BLOCK or channels_at_once(call.taps, bytes_of) == 0:
-        return f"filters of {call.taps} taps do not fit into shared memory"
-    if not transforms:
-        return None
-    for name, length in (("rows", call.rows), ("columns", call.length)):
-        if not find_radices(length):
-            return f"the {name}, {length}, have a prime factor above 3"
-    if columns_at_once(call.rows, bytes_of) == 0:
-        return f"two columns of {call.rows} rows do not fit into shared memory"
-    if pairs_at_once(call.length, call.weight_shape[2], bytes_of) == 0:
-        return f"two filters with rows of {call.length} do not fit into shared memory"
-    return None
-
-
-def prefers_basis(batch: int, number: int, *, is_kept: bool) -> bool:
-    """Whether parallel weights are the cheaper way, by bytes moved; a weight is one unit.
-
-    Per sample: the spectrum once, then a write, a read and a write for each sample. From `number`
-    parallel weights: they, and a write for each sample; with a spectrum that has changed, a
-    transform for each of them before.
-    """
-    basis = number + batch if is_kept else 4 * number + batch
-    return basis < 1 + 3 * batch
-
-
 def plan_spectrum_forward(call: Call) -> Plan:
     """`fourier_disjoint_weight`: two launches."""
     steps = (_mix_columns(call), _rows_to_weight(call, modulated=True))
@@ -135,7 +49,7 @@ def plan_spectrum_backward(call: Call) -> Plan:
     """All gradients of `fourier_disjoint_weight`; plain weights are made again, not kept."""
     cells = call.rows * call.half
     pairs = call.batch * call.copies
-    ranges = -(-call.kernel_num // bins_at_once(call.real))
+    ranges = -(-call.kernel_num // bins_at_once(call.item_bytes))
     slices = _slices(pairs * ranges, -(-cells // MIX_THREADS))
     steps = (
         _mix_columns(call),
@@ -183,7 +97,7 @@ def plan_basis_forward(call: Call) -> Plan:
     vector = call.vector(C_in)
     runs = runs_at_once(call.taps)
     tiles = -(-C_in // (runs * vector))
-    chunks = -(-call.batch // samples_at_once(call.real))
+    chunks = -(-call.batch // samples_at_once(call.item_bytes))
     step = _step(
         "basis_to_weight",
         call,
@@ -230,7 +144,7 @@ def plan_basis_backward(call: Call) -> Plan:
 
 
 def _mix_columns(call: Call) -> Step:
-    columns = columns_at_once(call.rows, call.real(0).itemsize)
+    columns = columns_at_once(call.rows, call.item_bytes)
     strips = -(-call.half // columns)
     return _step(
         "mix_columns",
@@ -246,7 +160,7 @@ def _mix_columns(call: Call) -> Step:
 
 
 def _transform_columns(call: Call) -> Step:
-    columns = columns_at_once(call.rows, call.real(0).itemsize)
+    columns = columns_at_once(call.rows, call.item_bytes)
     strips = -(-call.half // columns)
     return _step(
         "transform_columns",
@@ -263,7 +177,7 @@ def _transform_columns(call: Call) -> Step:
 
 def _rows_to_weight(call: Call, *, modulated: bool) -> Step:
     C_out, C_in, K_h, K_w = call.weight_shape
-    pairs = pairs_at_once(call.length, K_h, call.real(0).itemsize)
+    pairs = pairs_at_once(call.length, K_h, call.item_bytes)
     strips = -(-C_out // (2 * pairs))
     vector = call.vector(C_in * call.taps)
     return _step(
@@ -280,7 +194,7 @@ def _rows_to_weight(call: Call, *, modulated: bool) -> Step:
 
 def _rows_to_spectra(call: Call) -> Step:
     C_out, C_in, K_h, K_w = call.weight_shape
-    pairs = pairs_at_once(call.length, K_h, call.real(0).itemsize)
+    pairs = pairs_at_once(call.length, K_h, call.item_bytes)
     strips = -(-C_out // (2 * pairs))
     return _step(
         "rows_to_spectra",
@@ -296,7 +210,7 @@ def _rows_to_spectra(call: Call) -> Step:
 
 def _modulate_backward(call: Call) -> Step:
     C_in = call.weight_shape[1]
-    threads = channels_at_once(call.taps, call.real(0).itemsize)
+    threads = channels_at_once(call.taps, call.item_bytes)
     tiles = -(-C_in // threads)
     chunks = _chunks(call)
     return _step(
@@ -316,7 +230,7 @@ def _modulate_backward(call: Call) -> Step:
 def _combine(call: Call, terms: str, out: str, sizes: tuple[int, int, int, int]) -> Step:
     rows, number, row_stride, stride = sizes
     vector = call.vector(call.size)
-    chunks = -(-rows // samples_at_once(call.real))
+    chunks = -(-rows // samples_at_once(call.item_bytes))
     return _step(
         "combine",
         call,
@@ -346,7 +260,7 @@ def _factor_sizes(call: Call) -> dict[str, int]:
 
 def _factor_scratch(call: Call) -> dict[str, tuple[int, ...]]:
     C_out, C_in, _, _ = call.weight_shape
-    tiles = -(-C_in // channels_at_once(call.taps, call.real(0).itemsize))
+    tiles = -(-C_in // channels_at_once(call.taps, call.item_bytes))
     parts = (_chunks(call), call.batch, call.groups * C_in)
     return {
         "weight": (call.batch, C_out, call.taps, C_in),

@@ -12,31 +12,9 @@ from numpy import int32, uint32
 
 from repro_kernels.access import advance, divide, make_load
 from repro_kernels.fourier_disjoint_weight_access import make_store_pair, make_store_run
-from repro_kernels.fourier_disjoint_weight_column import SHARED_BYTES
 from repro_kernels.fourier_disjoint_weight_factors import make_local_factor
-from repro_kernels.fourier_disjoint_weight_fft import make_transform, threads_of
-
-THREADS = 192  # of a block, wanted; long rows take more
-
-
-def padded(length: int) -> int:
-    """Places of a row in shared memory: every 32 points are followed by a gap.
-
-    Without it, the eight points of neighbouring threads would lie in the same four banks.
-    """
-    return length + length // 32
-
-
-def pairs_at_once(length: int, kernel_height: int, item_bytes: int) -> int:
-    """Pairs of output channels of a block; 0 where its shared memory does not hold one."""
-    threads = kernel_height * threads_of(length)
-    row_bytes = 2 * item_bytes * padded(length)
-    if kernel_height * row_bytes > SHARED_BYTES or threads > 1024:
-        return 0
-    count = 1
-    while 2 * count * threads <= THREADS and 2 * count * kernel_height * row_bytes <= SHARED_BYTES:
-        count *= 2
-    return count
+from repro_kernels.fourier_disjoint_weight_fft import make_transform
+from repro_kernels.fourier_disjoint_weight_limits import padded, pairs_at_once, threads_of
 
 
 def make_place(length):
