@@ -4,8 +4,8 @@
 |---------|--------------------------------------------------------------------------------------|
 | vector  | stride 1, dilation 1, K of 1, 3, 5, W a multiple of 4, tensors aligned to 4 values,   |
 |         | not float64, an image small enough for 32-bit indices                                |
-| row     | stride 1 (forward also 2, without dilation), K up to 7, dilation up to H, images as  |
-|         | above                                                                                |
+| row     | stride 1 (forward also 2, without dilation), K up to 7 (float64: 5), dilation up to  |
+|         | H, images as above                                                                   |
 | general | everything                                                                           |
 """
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 FORMS = ("vector", "row", "general")
 LARGEST_FAST = 7  # kernel size
 LARGEST_INDEX = 2**31 - 2**10  # of int32, less what the last block counts beyond the end
+UP_TAPS = 36  # of one pixel, over all branches: more do not stay in registers in every kernel
 SMALLEST_CHUNK = 4  # channels that a thread runs through, at least
 
 
@@ -29,12 +30,27 @@ class Call(NamedTuple):
     stride: int
     dilation: int
     aligned: bool  # every tensor starts at a multiple of four values
+    scale_factor: int = 1  # of DDF-Up
 
     @property
     def size_out(self) -> tuple[int, int]:
         """Rows and columns of the output."""
         _, _, height, width = self.shape
         return -(-height // self.stride), -(-width // self.stride)
+
+
+def why_not_up(call: Call) -> str | None:
+    """Why the fused kernels of DDF-Up cannot take a call; None if they can."""
+    batch, channels, height, width = call.shape
+    taps = (call.scale_factor * call.kernel_size) ** 2
+    if taps > UP_TAPS:
+        return f"a pixel has {taps} taps, above {UP_TAPS}"
+    image = max(channels * call.scale_factor**2, taps) * height * width
+    if max(image, batch * channels * taps, batch * channels * height * width) >= LARGEST_INDEX:
+        return f"x of shape {call.shape} needs 64-bit indices"
+    if call.dilation > height:
+        return f"dilation is {call.dilation}, above the height, {height}"
+    return None
 
 
 def choose(kernel: str, call: Call, form: str | None = None) -> str:
@@ -67,6 +83,8 @@ def why_not(form: str, kernel: str, call: Call) -> str | None:
     if max(image, batch * channels * taps) >= LARGEST_INDEX:
         return f"x of shape {call.shape} needs 64-bit indices"
     if form == "row":
+        if call.dtype == "float64" and call.kernel_size > 5:
+            return f"dtype is float64 and kernel_size is {call.kernel_size}, above 5"
         if call.stride > (2 if kernel == "forward" else 1):
             return f"stride is {call.stride}"
         if call.stride > 1 and call.dilation > 1:

@@ -39,6 +39,7 @@ class Variant(NamedTuple):
     dtype: str  # a key of STORAGES
     stride: int = 1  # where the kernel does not take them when it runs
     dilation: int = 1
+    scale_factor: int = 1
 
 
 class Resources(NamedTuple):

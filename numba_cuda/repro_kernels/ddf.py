@@ -1,10 +1,11 @@
 """The kernels of DDF by name and form: what makes each, which tensors and sizes it takes.
 
-Three forms of the same sums (`choice` says which runs when):
+Forms of the same sums (`choice` says which runs when):
 
 - vector: four adjacent outputs per thread, 128-bit loads, stride 1 and whole vectors only;
 - row: a few outputs of one column per thread, any width, any dilation;
-- general: one output per thread, 64-bit indices; right for every size, stride, dilation and K.
+- general: one output per thread, 64-bit indices; right for every size, stride, dilation and K;
+- up: DDF-Up, all outputs of one pixel per thread.
 
 No form uses atomics: two runs agree to the bit.
 """
@@ -20,6 +21,8 @@ from repro_kernels import (
     ddf_parts,
     ddf_row,
     ddf_row_backward,
+    ddf_up,
+    ddf_up_backward,
     ddf_vector,
     ddf_vector_backward,
 )
@@ -34,7 +37,7 @@ class Kernel(NamedTuple):
             dtype of the call.
         sizes: names of its integers, in order.
         wide: whether the integers have 64 bits, not 32.
-        constants: what else is compiled in, of "stride" and "dilation".
+        constants: what else is compiled in, of "stride", "dilation" and "scale_factor".
         blocks_at_once: by K, how many blocks the registers of one multiprocessor must hold; the
             compiler then takes fewer of them, for a few more instructions.
     """
@@ -67,10 +70,11 @@ BACKWARD_CHANNEL = "grad_out x spatial_filter grad_channel"
 BACKWARD_SPATIAL = "grad_out x channel_filter grad_spatial"
 ALL_SIZES = "batch channels height width height_out width_out stride dilation"
 VECTOR = "channels height width chunk chunks blocks"
+UP = "scale_factor dilation"
 ROW = "channels height width chunk chunks groups jobs"
 
 # 80 and 168 registers; left alone, the compiler takes 98 and 186 (sm_90).
-GATHER_AT_ONCE = {1: 6, 3: 6, 5: 3}
+FORWARD_AT_ONCE = {1: 6, 3: 6, 5: 3}
 
 KERNELS = {
     ("forward", "general"): _kernel(ddf_general.forward, FORWARD, ALL_SIZES, wide=True),
@@ -96,10 +100,7 @@ KERNELS = {
         "dilation",
     ),
     ("forward", "vector"): _kernel(
-        ddf_vector.forward, FORWARD, VECTOR, blocks_at_once=GATHER_AT_ONCE
-    ),
-    ("backward_x", "vector"): _kernel(
-        ddf_vector.backward_x, BACKWARD_X, VECTOR, blocks_at_once=GATHER_AT_ONCE
+        ddf_vector.forward, FORWARD, VECTOR, blocks_at_once=FORWARD_AT_ONCE
     ),
     ("backward_x_channel", "vector"): _kernel(
         ddf_vector_backward.backward_x_channel,
@@ -114,5 +115,21 @@ KERNELS = {
         ddf_parts.backward_channel_sum,
         "parts grad_out x spatial_filter grad_channel",
         "batch channels height width dilation blocks",
+        "scale_factor",
+    ),
+    ("forward", "up"): _kernel(
+        ddf_up.forward, FORWARD, "channels height width chunk chunks jobs", UP
+    ),
+    ("backward_x", "up"): _kernel(
+        ddf_up_backward.backward_x, BACKWARD_X, "channels height width chunk chunks jobs", UP
+    ),
+    ("backward_channel", "up"): _kernel(
+        ddf_up_backward.backward_channel,
+        "grad_out x spatial_filter parts",
+        "batch channels height width chunk chunks blocks",
+        UP,
+    ),
+    ("backward_spatial", "up"): _kernel(
+        ddf_up_backward.backward_spatial, BACKWARD_SPATIAL, "channels height width jobs", UP
     ),
 }

@@ -57,14 +57,17 @@ def make_sum_over_warp(count):
     return sum_over_warp
 
 
-def backward_channel_sum(kernel_size, add, storage):
+def backward_channel_sum(kernel_size, add, storage, scale_factor):
     """The gradient of the channel filter from its parts; one thread per element.
+
+    `scale_factor` is 1, or that of DDF-Up, whose channels have a filter for each sub-pixel.
 
     Parts may hold a product of zero, for outside, with a value that is not finite: a sum that is
     not finite is computed anew from the definition.
     """
-    TAPS = kernel_size * kernel_size
-    channel_sum = make_channel_sum(kernel_size, add, storage)
+    BRANCHES = scale_factor * scale_factor
+    TAPS = BRANCHES * kernel_size * kernel_size
+    channel_sum = make_channel_sum(kernel_size, add, storage, scale_factor)
     accumulator, store = storage.accumulator, storage.store
     load_part = STORAGES[accumulator.__name__].load
     threads = blocks.THREADS
@@ -95,7 +98,7 @@ def backward_channel_sum(kernel_size, add, storage):
             image = np.int64(n) * channels
             pixels = np.int64(height) * width
             total = channel_sum(
-                advance(grad_out, image * pixels),
+                advance(grad_out, image * pixels * BRANCHES),
                 advance(x, image * pixels),
                 advance(spatial_filter, np.int64(n) * TAPS * pixels),
                 plane - image,

@@ -10,14 +10,18 @@ from __future__ import annotations
 from numba import cuda
 
 
-def make_gather(kernel_size, add, storage, adjoint):
-    """One output, or, `adjoint` and stride 1, one element of the gradient of x."""
-    TAPS = kernel_size * kernel_size
+def make_gather(kernel_size, add, storage, adjoint, scale_factor=1):
+    """One output, or, `adjoint` and stride 1, one element of the gradient of x.
+
+    Of DDF-Up, with a `scale_factor` above 1: the output of one branch, or the gradient of all.
+    """
+    TAPS, S = kernel_size * kernel_size, scale_factor
+    BRANCHES = S * S
     radius = kernel_size // 2
     accumulator, load = storage.accumulator, storage.load
 
     @cuda.jit(device=True, inline="always")
-    def gather(x, channel_filter, spatial_filter, c, h, w, height, width, stride, dilation):
+    def gather(x, channel_filter, spatial_filter, c, branch, h, w, height, width, stride, dilation):
         """Pointers at image n; x is the gradient of the output where `adjoint`."""
         height_out = (height + stride - 1) // stride
         width_out = (width + stride - 1) // stride
@@ -26,35 +30,46 @@ def make_gather(kernel_size, add, storage, adjoint):
             hi = h * stride + (t // kernel_size - radius) * dilation
             wi = w * stride + (t % kernel_size - radius) * dilation
             if hi >= 0 and hi < height and wi >= 0 and wi < width:
-                tap = load(channel_filter, c * TAPS + (TAPS - 1 - t if adjoint else t))
-                if adjoint:
-                    place = ((TAPS - 1 - t) * height + hi) * width + wi
-                else:
-                    place = (t * height_out + h) * width_out + w
-                spatial = load(spatial_filter, place)
-                tap = spatial + tap if add else spatial * tap
-                total += tap * load(x, (c * height + hi) * width + wi)
+                for b in range(0 if adjoint else branch, BRANCHES if adjoint else branch + 1):
+                    if adjoint:  # what reads this pixel sees it in the opposite tap
+                        u = b * TAPS + TAPS - 1 - t
+                        spatial = load(spatial_filter, (u * height + hi) * width + wi)
+                        row = (c * height + hi) * S + b // S
+                        value = load(x, (row * width + wi) * S + b % S)
+                    else:
+                        u = b * TAPS + t
+                        spatial = load(spatial_filter, (u * height_out + h) * width_out + w)
+                        value = load(x, (c * height + hi) * width + wi)
+                    tap = load(channel_filter, c * BRANCHES * TAPS + u)
+                    tap = spatial + tap if add else spatial * tap
+                    total += tap * value
         return total
 
     return gather
 
 
-def make_channel_sum(kernel_size, add, storage):
-    """One element of the gradient of the channel filter: the sum over all pixels; stride 1."""
+def make_channel_sum(kernel_size, add, storage, scale_factor=1):
+    """One element of the gradient of the channel filter: the sum over all pixels; stride 1.
+
+    Of DDF-Up, with a `scale_factor` above 1; `t` then runs through the taps of all its branches.
+    """
+    TAPS, S = kernel_size * kernel_size, scale_factor
     radius = kernel_size // 2
     accumulator, load = storage.accumulator, storage.load
 
     @cuda.jit(device=True, inline="always")
     def channel_sum(grad_out, x, spatial_filter, c, t, height, width, dilation):
         """Pointers at image n."""
+        branch, tap = t // TAPS, t % TAPS
         total = accumulator(0)
         for h in range(height):
-            hi = h + (t // kernel_size - radius) * dilation
+            hi = h + (tap // kernel_size - radius) * dilation
             if hi >= 0 and hi < height:
+                row = (c * height + h) * S + branch // S
                 for w in range(width):
-                    wi = w + (t % kernel_size - radius) * dilation
+                    wi = w + (tap % kernel_size - radius) * dilation
                     if wi >= 0 and wi < width:
-                        product = load(grad_out, (c * height + h) * width + w)
+                        product = load(grad_out, (row * width + w) * S + branch % S)
                         product *= load(x, (c * height + hi) * width + wi)
                         if not add:
                             product *= load(spatial_filter, (t * height + h) * width + w)

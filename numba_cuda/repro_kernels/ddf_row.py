@@ -115,7 +115,17 @@ def gather(kernel_size, add, storage, stride, dilation, adjoint):
             for c in range(first, first + count):
                 for hr in range(h, min(h + COUNT * dilation, height_out), dilation):
                     total = plain(
-                        x, channel_filter, spatial_filter, c, hr, w, height, width, stride, dilation
+                        x,
+                        channel_filter,
+                        spatial_filter,
+                        c,
+                        0,
+                        hr,
+                        w,
+                        height,
+                        width,
+                        stride,
+                        dilation,
                     )
                     store(out, c * pixels_out + hr * width_out + w, total)
 

@@ -106,21 +106,21 @@ def make_load_spatial(kernel_size, storage, adjoint):
     return load_spatial
 
 
-def gather(kernel_size, add, storage, adjoint):
-    """The forward kernel, and, `adjoint`, the gradient of x: the same sum with turned filters."""
+def forward(kernel_size, add, storage):
+    """out[n,c,h,w] = sum over taps of combine(channel, spatial) * x."""
     K, R = kernel_size, kernel_size // 2
     TAPS = kernel_size * kernel_size
     PADDED = (TAPS + 3) // 4 * 4
     FILTERS = block_sizes.CHANNELS * PADDED
     SPATIAL, ROW = (TAPS, 4), 4 + 2 * R
     store, store4 = storage.store, storage.store4
-    stage = make_stage(kernel_size, storage, adjoint)
+    stage = make_stage(kernel_size, storage, adjoint=False)
     load_row = make_load_row(kernel_size, storage)
-    load_spatial = make_load_spatial(kernel_size, storage, adjoint)
-    plain = make_gather(kernel_size, add, storage, adjoint)
+    load_spatial = make_load_spatial(kernel_size, storage, adjoint=False)
+    plain = make_gather(kernel_size, add, storage, adjoint=False)
     threads = block_sizes.THREADS
 
-    def ddf_vector_gather_kernel(
+    def ddf_vector_forward_kernel(
         x, channel_filter, spatial_filter, out, channels, height, width, chunk, chunks, blocks
     ):
         filters = cuda.shared.array(FILTERS, np.float32, alignment=16)
@@ -151,10 +151,12 @@ def gather(kernel_size, add, storage, adjoint):
                 for c in range(first, first + count):
                     for m in range(4):
                         total = plain(
-                            x, channel_filter, spatial_filter, c, y, x4 + m, height, width, 1, 1
+                            x, channel_filter, spatial_filter, c, 0, y, x4 + m, height, width, 1, 1
                         )
                         store(out, place + m, total)
                     place += pixels
+            return
+        if int32(job - lane) >= quads:  # a whole warp beyond the image
             return
 
         spatial = cuda.local.array(SPATIAL, np.float32)
@@ -180,14 +182,4 @@ def gather(kernel_size, add, storage, adjoint):
             place = int32(place + pixels)
             slot = int32(slot + PADDED)
 
-    return ddf_vector_gather_kernel
-
-
-def forward(kernel_size, add, storage):
-    """out[n,c,h,w] = sum over taps of combine(channel, spatial) * x."""
-    return gather(kernel_size, add, storage, adjoint=False)
-
-
-def backward_x(kernel_size, add, storage):
-    """The gradient of x, which takes the place of out, from that of out, which takes that of x."""
-    return gather(kernel_size, add, storage, adjoint=True)
+    return ddf_vector_forward_kernel

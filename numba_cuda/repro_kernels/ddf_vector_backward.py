@@ -129,7 +129,17 @@ def backward_x_channel(kernel_size, add, storage):
             for c in range(first, first + count):
                 for m in range(4):
                     total = plain(
-                        grad_out, channel_filter, spatial_filter, c, y, x4 + m, height, width, 1, 1
+                        grad_out,
+                        channel_filter,
+                        spatial_filter,
+                        c,
+                        0,
+                        y,
+                        x4 + m,
+                        height,
+                        width,
+                        1,
+                        1,
                     )
                     store(grad_x, place + m, total)
                 place = int32(place + pixels)

@@ -1,4 +1,4 @@
-"""DDF on PyTorch tensors on a GPU: what a call is, and the plan that runs it."""
+"""DDF and DDF-Up on PyTorch tensors on a GPU: what a call is, and the plan that runs it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from repro_kernels.choice import Call
+from repro_kernels.choice import Call, why_not_up
 from repro_kernels.launch import Launch, check_tensors, launch, prepare
 from repro_kernels.plan import Plan, plan_backward, plan_forward
 
@@ -79,6 +79,56 @@ def ddf_backward(
     return grads
 
 
+def ddf_up_fits(x: Tensor, kernel_size: int, scale_factor: int, dilation: int) -> bool:
+    """Whether the fused kernels of DDF-Up take a call."""
+    shape = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+    dtype = str(x.dtype).removeprefix("torch.")
+    return why_not_up(Call(shape, kernel_size, "", dtype, 1, dilation, True, scale_factor)) is None
+
+
+def ddf_up_forward(
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    scale_factor: int,
+    dilation: int,
+    kernel_combine: str,
+) -> Tensor:
+    """`torch.ops.repro.ddf_up` on CUDA, where `ddf_up_fits`: (N, C, s*H, s*W)."""
+    given = (x.contiguous(), channel_filter.contiguous(), spatial_filter.contiguous())
+    batch, channels, height, width = x.shape
+    out = x.new_empty((batch, channels, scale_factor * height, scale_factor * width))
+    tensors = (*given, out)
+    _run(FORWARD_TENSORS, tensors, given[1], 1, dilation, kernel_combine, None, scale_factor)
+    return out
+
+
+def ddf_up_backward(
+    grad_out: Tensor,
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    scale_factor: int,
+    dilation: int,
+    kernel_combine: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`torch.ops.repro.ddf_up_backward` on CUDA, where `ddf_up_fits`: the three gradients."""
+    given = (
+        grad_out.contiguous(),
+        x.contiguous(),
+        channel_filter.contiguous(),
+        spatial_filter.contiguous(),
+    )
+    grads = (
+        torch.empty_like(given[1]),
+        torch.empty_like(given[2]),
+        torch.empty_like(given[3]),
+    )
+    tensors = (*given, *grads)
+    _run(BACKWARD_TENSORS, tensors, given[2], 1, dilation, kernel_combine, None, scale_factor)
+    return grads
+
+
 def _run(
     names: tuple[str, ...],
     tensors: tuple[Tensor, ...],
@@ -87,6 +137,7 @@ def _run(
     dilation: int,
     kernel_combine: str,
     form: str | None,
+    scale_factor: int = 1,
 ) -> None:
     x = tensors[names.index("x")]
     device = check_tensors(names, tensors, x)
@@ -103,6 +154,7 @@ def _run(
         dilation,
         aligned,
         form,
+        scale_factor,
         device,
     )
     if parts:
@@ -122,6 +174,7 @@ def _prepared(
     dilation: int,
     aligned: bool,
     form: str | None,
+    scale_factor: int,
     device: torch.device,
 ) -> tuple[tuple[Launch, ...], int, torch.dtype]:
     """Launches of a call, and its scratch: how many values, of which dtype."""
@@ -133,6 +186,7 @@ def _prepared(
         stride,
         dilation,
         aligned,
+        scale_factor,
     )
     plan: Plan = (plan_forward if names is FORWARD_TENSORS else plan_backward)(call, form)
     ready = tuple(prepare(step, names, device) for step in plan.steps)

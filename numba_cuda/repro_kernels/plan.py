@@ -16,6 +16,8 @@ from repro_kernels.ddf_row import rows_per_thread
 # fewer, each runs through fewer channels.
 BLOCKS_WANTED = 528
 
+BACKWARD = ("backward_x", "backward_channel", "backward_spatial")
+
 
 class Step(NamedTuple):
     """One launch."""
@@ -41,7 +43,7 @@ def plan_forward(call: Call, form: str | None = None) -> Plan:
     Raises:
         ValueError: `form` cannot take the call.
     """
-    form = choose("forward", call, form)
+    form = "up" if call.scale_factor > 1 else choose("forward", call, form)
     if prod(call.shape) == 0:
         return Plan((), 0)
     return Plan((_step("forward", form, call, _sizes("forward", form, call)),), 0)
@@ -53,10 +55,10 @@ def plan_backward(call: Call, form: str | None = None) -> Plan:
     Raises:
         ValueError: `form` cannot take the call.
     """
-    chosen = {
-        kernel: choose(kernel, call, form)
-        for kernel in ("backward_x", "backward_channel", "backward_spatial")
-    }
+    if call.scale_factor > 1:
+        chosen = dict.fromkeys(BACKWARD, "up")
+    else:
+        chosen = {kernel: choose(kernel, call, form) for kernel in BACKWARD}
     if prod(call.shape) == 0:
         return Plan((), 0)
     if chosen["backward_x"] == chosen["backward_channel"] == "vector":
@@ -70,7 +72,8 @@ def plan_backward(call: Call, form: str | None = None) -> Plan:
         step = _step(kernel, its_form, call, sizes)
         steps.append(step)
         if "parts" in step.tensors:
-            parts = sizes["blocks"] * prod(call.shape[:2]) * call.kernel_size**2
+            taps = (call.scale_factor * call.kernel_size) ** 2
+            parts = sizes["blocks"] * prod(call.shape[:2]) * taps
             steps.append(_step("backward_channel_sum", "row", call, sizes))
     return Plan(tuple(steps), parts)
 
@@ -102,10 +105,15 @@ def _sizes(kernel: str, form: str, call: Call) -> dict[str, int]:
         rows = rows_per_thread(call.kernel_size, call.dtype)
         rows = max(1, rows // 2) if kernel == "backward_spatial" else rows
     groups = call.dilation * _divide_up(_divide_up(height_out, call.dilation), rows)
-    threads_of_image = groups * width_out if form == "row" else height_out * width_out // 4
+    threads_of_image = {
+        "vector": height * width // 4,
+        "row": groups * width_out,
+        "up": height * width,
+        "general": 0,
+    }[form]
     lanes = WARP if kernel == "backward_spatial" else block_sizes.THREADS
     blocks = _divide_up(threads_of_image, lanes)
-    sums_taps = form == "row" and kernel == "backward_channel"
+    sums_taps = form != "vector" and kernel == "backward_channel"
     chunk = block_sizes.SUMMED_CHANNELS if sums_taps else block_sizes.CHANNELS
     while chunk > SMALLEST_CHUNK and (
         chunk >= 2 * channels or batch * _divide_up(channels, chunk) * blocks < BLOCKS_WANTED
@@ -120,6 +128,7 @@ def _sizes(kernel: str, form: str, call: Call) -> dict[str, int]:
         "height_out": height_out,
         "width_out": width_out,
         "kernel_size": call.kernel_size,
+        "scale_factor": call.scale_factor,
         "stride": call.stride,
         "dilation": call.dilation,
         "chunk": chunk,
@@ -131,7 +140,7 @@ def _sizes(kernel: str, form: str, call: Call) -> dict[str, int]:
 
 
 def _count_blocks(kernel: str, form: str, sizes: dict[str, int]) -> int:
-    batch, channels, taps = sizes["batch"], sizes["channels"], sizes["kernel_size"] ** 2
+    batch, channels = sizes["batch"], sizes["channels"]
     if form == "general":
         if kernel == "backward_channel":
             return batch * channels * sizes["kernel_size"]
@@ -144,6 +153,7 @@ def _count_blocks(kernel: str, form: str, sizes: dict[str, int]) -> int:
         }[kernel]
         return _divide_up(threads, block_sizes.THREADS)
     if kernel == "backward_channel_sum":
+        taps = (sizes["scale_factor"] * sizes["kernel_size"]) ** 2
         return _divide_up(batch * channels * taps, block_sizes.THREADS)
     if form == "vector" or kernel == "backward_channel":
         return batch * sizes["chunks"] * sizes["blocks"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.names import require_known
@@ -16,9 +15,9 @@ from repro.nn.ddf import (
     KERNEL_COMBINES,
     ChannelBranch,
     SpatialBranch,
-    filter_by_heads,
     require_odd,
 )
+from repro.ops import ddf_up
 
 
 class DDFUp(nn.Module):
@@ -98,24 +97,27 @@ class DDFUp(nn.Module):
     def forward(self, x: Tensor, guidance: Tensor | None = None) -> Tensor:
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ValueError(f"expected x of (N, {self.in_channels}, H, W), got {tuple(x.shape)}")
-        outs = [
-            filter_by_heads(
-                x,
-                channel_branch(x),
-                spatial_branch(source),
-                heads=self.heads,
-                dilation=self.dilation,
-                kernel_combine=self.kernel_combine,
-            )
-            for source, spatial_branch, channel_branch in zip(
-                self._sources(x, guidance),
-                self.spatial_branches,
-                self.channel_branches,
-                strict=True,
-            )
-        ]
-        out = torch.stack(outs, 2).flatten(1, 2)  # (N, C*s*s, H, W)
-        return F.pixel_shuffle(out, self.scale_factor)  # (N, C, s*H, s*W)
+        N, C, H, W = x.shape
+        s, K = self.scale_factor, self.kernel_size
+        channel_filter = torch.stack([branch(x) for branch in self.channel_branches], 2)
+        spatial_filter = torch.stack(
+            [
+                branch(source).unflatten(1, (self.heads, K * K))
+                for source, branch in zip(
+                    self._sources(x, guidance), self.spatial_branches, strict=True
+                )
+            ],
+            2,
+        )  # (N, heads, s*s, K*K, H, W)
+        out = ddf_up(
+            x.reshape(N * self.heads, C // self.heads, H, W),
+            channel_filter.reshape(N * self.heads, C // self.heads, s * s, K, K),
+            spatial_filter.flatten(0, 1),
+            s,
+            dilation=self.dilation,
+            kernel_combine=self.kernel_combine,
+        )
+        return out.reshape(N, C, s * H, s * W)
 
     def _sources(self, x: Tensor, guidance: Tensor | None) -> list[Tensor]:
         """What each branch predicts its spatial filters from, all on the grid of `x`."""

@@ -4,5 +4,6 @@ Importing this package imports no kernel: Numba is loaded by the first call that
 """
 
 from repro.ops.ddf import ddf
+from repro.ops.ddf_up import ddf_up
 
-__all__ = ["ddf"]
+__all__ = ["ddf", "ddf_up"]

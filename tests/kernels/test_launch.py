@@ -175,3 +175,30 @@ def test_tensors_that_are_not_aligned_or_overlap_are_read_where_they_point():
         host.ddf_forward(*args[:2], same, 1, 1, "mul"),
         host.ddf_forward(*args[:2], same.contiguous(), 1, 1, "mul"),
     )
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(9, 256, 1024, 1024), (1, 2100, 1024, 1024)], ids=str)
+def test_tensors_of_more_than_int32_values(shape):
+    """Many images, whose indices are counted from each; and one that needs the general form."""
+    case = DDFCase((1, 2, *shape[2:]))
+    x, channel_filter, spatial_filter = case.make(torch.float16, "cuda")
+    x = x[:, :1].expand(shape).contiguous()
+    channel_filter = channel_filter[:, :1].expand(*shape[:2], 3, 3)
+    spatial_filter = spatial_filter.expand(shape[0], 9, *shape[2:])
+    assert x.numel() > 2**31
+    out = host.ddf_forward(x, channel_filter, spatial_filter, 1, 1, "mul")
+    assert torch.equal(out[0, 0], out[-1, -1])
+    first = host.ddf_forward(x[:1, :1], channel_filter[:1, :1], spatial_filter[:1], 1, 1, "mul")
+    torch.testing.assert_close(out[-1, -1], first[0, 0])
+
+
+@pytest.mark.gpu
+def test_a_call_on_another_device_leaves_the_current_one():
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    args = DDFCase((1, 4, 8, 8)).make(torch.float32, "cuda:1")
+    out = host.ddf_forward(*args, 1, 1, "mul")
+    assert out.device.index == 1
+    assert torch.cuda.current_device() == 0

@@ -13,8 +13,17 @@ from cases import TINY_CASES, DDFCase
 from numba import cuda
 from numba.cuda.simulator import kernelapi
 
+from repro.ops import ddf_up
 from repro.ops.reference import ddf_reference
-from repro_kernels import blocks, ddf_parts, ddf_row, ddf_vector, ddf_vector_backward
+from repro_kernels import (
+    blocks,
+    ddf_parts,
+    ddf_row,
+    ddf_up_backward,
+    ddf_vector,
+    ddf_vector_backward,
+)
+from repro_kernels import ddf_up as ddf_up_kernels
 from repro_kernels.choice import Call
 from repro_kernels.compile import function
 from repro_kernels.plan import plan_backward, plan_forward
@@ -74,7 +83,7 @@ def simulate(plan, tensors, dtype):
     return memory
 
 
-def run(case, args, grad_out, form, backward_form):
+def run(case, args, grad_out, form, backward_form, scale_factor=1):
     """Output and gradients, computed by the kernels on poisoned memory."""
     dtype = args[0].dtype
     call = Call(
@@ -85,6 +94,7 @@ def run(case, args, grad_out, form, backward_form):
         case.stride,
         case.dilation,
         aligned=True,
+        scale_factor=scale_factor,
     )
     names = ("x", "channel_filter", "spatial_filter")
     given = dict(zip(names, args, strict=True))
@@ -132,7 +142,7 @@ def no_second_try(monkeypatch):
     def make_nothing(*args, **options):
         return lambda *args: float("nan")
 
-    for module in (ddf_vector, ddf_vector_backward, ddf_row):
+    for module in (ddf_vector, ddf_vector_backward, ddf_row, ddf_up_kernels, ddf_up_backward):
         monkeypatch.setattr(module, "make_gather", make_nothing)
     monkeypatch.setattr(ddf_parts, "make_channel_sum", make_nothing)
 
@@ -209,6 +219,73 @@ def test_a_value_that_is_not_finite_reaches_only_what_it_touches(form, kernel_co
     grad_out, expected = expect(case, args)
     for one, other in zip(run(case, args, grad_out, form, form), expected, strict=True):
         torch.testing.assert_close(one, other.float(), equal_nan=True, rtol=1e-4, atol=1e-5)
+
+
+UP_CASES = [
+    DDFCase((2, 5, 3, 5)),
+    DDFCase((1, 3, 9, 8), kernel_combine="add"),
+    DDFCase((1, 2, 5, 4), dilation=2),
+    DDFCase((1, 1, 1, 1)),
+    DDFCase((1, 2, 3, 2), kernel_size=1, kernel_combine="add"),
+]
+
+
+def up(case, dtype, scale_factor, bad=None):
+    """The fused kernels of DDF-Up, and float64 autograd through the composition of DDFs."""
+    batch, channels, height, width = case.shape
+    K, branches = case.kernel_size, scale_factor**2
+    generator = torch.Generator().manual_seed(0)
+    shapes = [
+        case.shape,
+        (batch, channels, branches, K, K),
+        (batch, branches, K * K, height, width),
+    ]
+    args = [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
+    if bad is not None:
+        which, value = bad
+        args[which].view(-1)[0] = value
+    doubles = [arg.double().requires_grad_() for arg in args]
+    options = {"dilation": case.dilation, "kernel_combine": case.kernel_combine}
+    out = ddf_up(*doubles, scale_factor, backend="reference", **options)
+    grad_out = torch.randn(out.shape, generator=generator).to(dtype)
+    expected = [out, *torch.autograd.grad(out, doubles, grad_out.double())]
+    return run(case, args, grad_out, None, None, scale_factor), expected
+
+
+@pytest.mark.usefixtures("no_second_try")
+@pytest.mark.parametrize(
+    ("case", "dtype", "scale_factor"),
+    [
+        *((case, torch.float32, 2) for case in UP_CASES),
+        (UP_CASES[0], torch.float64, 2),
+        (UP_CASES[0], torch.bfloat16, 2),
+        (UP_CASES[-1], torch.float32, 3),
+    ],
+    ids=str,
+)
+def test_fused_upsampling_agrees_with_autograd(case, dtype, scale_factor):
+    for actual, expected in zip(*up(case, dtype, scale_factor), strict=True):
+        error = (actual.double() - expected).abs().max() / expected.abs().max().clamp(min=1)
+        assert error <= TOLERANCE[dtype]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_upsampling_keeps_a_value_that_is_not_finite_where_it_belongs(which):
+    # x at a corner, or a tap that lies outside the image there.
+    actual, expected = up(DDFCase((1, 2, 4, 5)), torch.float32, 2, (which, float("inf")))
+    assert all(one.isfinite().all() for one in expected) == (which == 2)
+    for one, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(one, other.float(), equal_nan=True, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("index", [-4, 2, 6])
+def test_a_vector_outside_of_memory_or_not_aligned_is_an_error(index):
+    memory = np.zeros(8, np.float32)
+    with pytest.raises(IndexError, match=f"4 values at {index}"):
+        STORAGES["float32"].load4(memory, index)
+    with pytest.raises(IndexError, match=f"4 values at {index}"):
+        STORAGES["float32"].store4(memory, index, 1, 2, 3, 4)
 
 
 def test_bfloat16_rounds_as_pytorch_does():

@@ -1,0 +1,209 @@
+"""DDF-Up's operation: one DDF for each sub-pixel, and the pixel shuffle, as one operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from repro.ops.backends import choose
+from repro.ops.checks import check_ddf
+from repro.ops.ddf import under_autocast
+from repro.ops.library import LIBRARY, Grads, call_ddf
+from repro.ops.reference import ddf_reference
+
+
+def ddf_up(
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    scale_factor: int,
+    *,
+    dilation: int = 1,
+    kernel_combine: str = "mul",
+    backend: str | None = None,
+) -> Tensor:
+    """Filter each pixel once for each of its sub-pixels.
+
+    out[:, :, i::s, j::s] = ddf(x, channel_filter[:, :, b], spatial_filter[:, b]), b = i * s + j. On
+    CUDA one kernel does it where 36 taps of a pixel suffice (s = 2 with K = 3); elsewhere it is
+    composed of `ddf`.
+
+    Args:
+        x: (N, C, H, W), floating point.
+        channel_filter: (N, C, s*s, K, K), K odd.
+        spatial_filter: (N, s*s, K*K, H, W).
+        scale_factor: s, at least 1.
+        dilation, kernel_combine, backend: see `ddf`.
+    Returns:
+        (N, C, s*H, s*W), dtype of x.
+    Raises:
+        ValueError, TypeError: as of `ddf`; the message gives what was expected and what came.
+    Source: DDF (arXiv 2104.14107), section 6, Fig. 5.
+    """
+    x, channel_filter, spatial_filter = under_autocast(x, channel_filter, spatial_filter)
+    _check(x, channel_filter, spatial_filter, scale_factor, dilation, kernel_combine)
+    args = (x, channel_filter, spatial_filter, scale_factor, dilation, kernel_combine)
+    if choose("ddf_up", backend, x) == "reference":
+        return _compose(ddf_reference, *args)
+    out: Tensor = torch.ops.repro.ddf_up.default(*args)
+    return out
+
+
+def _check(
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    scale_factor: int,
+    dilation: int,
+    kernel_combine: str,
+) -> None:
+    if isinstance(scale_factor, bool) or not isinstance(scale_factor, int) or scale_factor < 1:
+        raise ValueError(f"scale_factor must be an int of at least 1, got {scale_factor!r}")
+    for name, tensor, axis in (
+        ("channel_filter", channel_filter, 2),
+        ("spatial_filter", spatial_filter, 1),
+    ):
+        if tensor.dim() != 5 or tensor.shape[axis] != scale_factor**2:
+            raise ValueError(
+                f"{name} must have 5 dimensions, with scale_factor ** 2 = {scale_factor**2} as "
+                f"number {axis}, got shape {tuple(tensor.shape)}"
+            )
+    check_ddf(x, channel_filter[:, :, 0], spatial_filter[:, 0], 1, dilation, kernel_combine)
+
+
+def _compose(
+    implementation: Any,
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    scale_factor: int,
+    dilation: int,
+    kernel_combine: str,
+) -> Tensor:
+    """By any implementation of `ddf`."""
+    outs = [
+        implementation(
+            x, channel_filter[:, :, b], spatial_filter[:, b], 1, dilation, kernel_combine
+        )
+        for b in range(scale_factor**2)
+    ]
+    return F.pixel_shuffle(torch.stack(outs, 2).flatten(1, 2), scale_factor)  # (N, C, s*H, s*W)
+
+
+def _compose_backward(
+    grad_out: Tensor,
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    scale_factor: int,
+    dilation: int,
+    kernel_combine: str,
+) -> Grads:
+    """The gradients by the op `ddf_backward`, branch after branch."""
+    grad_x = torch.zeros_like(x, memory_format=torch.contiguous_format)
+    grad_channel = channel_filter.new_empty(channel_filter.shape)
+    grad_spatial = spatial_filter.new_empty(spatial_filter.shape)
+    for b in range(scale_factor**2):
+        grads = torch.ops.repro.ddf_backward.default(
+            grad_out[:, :, b // scale_factor :: scale_factor, b % scale_factor :: scale_factor],
+            x,
+            channel_filter[:, :, b],
+            spatial_filter[:, b],
+            1,
+            dilation,
+            kernel_combine,
+        )
+        grad_x += grads[0]
+        grad_channel[:, :, b], grad_spatial[:, b] = grads[1], grads[2]
+    return grad_x, grad_channel, grad_spatial
+
+
+def _forward_cpu(*args: Any) -> Tensor:
+    return _compose(call_ddf, *args)
+
+
+def _forward_cuda(*args: Any) -> Tensor:
+    from repro_kernels import host
+
+    x, channel_filter, _, scale_factor, dilation, _ = args
+    if host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
+        out: Tensor = host.ddf_up_forward(*args)
+        return out
+    return _compose(call_ddf, *args)
+
+
+def _backward_cuda(*args: Any) -> Grads:
+    from repro_kernels import host
+
+    _, x, channel_filter, _, scale_factor, dilation, _ = args
+    if host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
+        grads: Grads = host.ddf_up_backward(*args)
+        return grads
+    return _compose_backward(*args)
+
+
+def _forward_fake(x: Tensor, *args: Any) -> Tensor:
+    scale_factor = args[2]
+    batch, channels, height, width = x.shape
+    return x.new_empty((batch, channels, scale_factor * height, scale_factor * width))
+
+
+def _backward_fake(
+    grad_out: Tensor, x: Tensor, channel_filter: Tensor, spatial_filter: Tensor, *options: Any
+) -> Grads:
+    return (
+        x.new_empty(x.shape),
+        channel_filter.new_empty(channel_filter.shape),
+        spatial_filter.new_empty(spatial_filter.shape),
+    )
+
+
+class _DDFUp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        ctx.save_for_backward(*args[:3])
+        ctx.options = args[3:]
+        with torch._C._AutoDispatchBelowAutograd():
+            return torch.ops.repro.ddf_up.default(*args)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return (
+            *torch.ops.repro.ddf_up_backward.default(grads[0], *ctx.saved_tensors, *ctx.options),
+            *(None for _ in ctx.options),
+        )
+
+
+class _DDFUpBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return torch.ops.repro.ddf_up_backward.default(*args)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise NotImplementedError(
+            'ddf_up: the kernels have no second derivative; call ddf_up with backend="reference"'
+        )
+
+
+_FILTERS = "Tensor x, Tensor channel_filter, Tensor spatial_filter"
+_OPTIONS = "int scale_factor, int dilation, str kernel_combine"
+LIBRARY.define(f"ddf_up({_FILTERS}, {_OPTIONS}) -> Tensor")  # type: ignore[no-untyped-call]
+LIBRARY.define(  # type: ignore[no-untyped-call]
+    f"ddf_up_backward(Tensor grad_out, {_FILTERS}, {_OPTIONS}) -> (Tensor, Tensor, Tensor)"
+)
+torch.library.register_fake("repro::ddf_up", _forward_fake)
+torch.library.register_fake("repro::ddf_up_backward", _backward_fake)
+for _op, _key, _implementation in (
+    ("ddf_up", "CPU", _forward_cpu),
+    ("ddf_up_backward", "CPU", _compose_backward),
+    ("ddf_up", "CUDA", _forward_cuda),
+    ("ddf_up_backward", "CUDA", _backward_cuda),
+    ("ddf_up", "Autograd", _DDFUp.apply),
+    ("ddf_up_backward", "Autograd", _DDFUpBackward.apply),
+):
+    LIBRARY.impl(_op, _implementation, _key)  # type: ignore[no-untyped-call]

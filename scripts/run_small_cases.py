@@ -1,0 +1,99 @@
+"""Run every form of DDF's CUDA kernels once on small inputs, or time what a call costs the host.
+
+compute-sanitizer python scripts/run_small_cases.py
+python scripts/run_small_cases.py --host-cost
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import torch
+from torch import Tensor
+
+from repro.ops import ddf
+from repro_kernels import host
+from repro_kernels.choice import FORMS
+
+# N, C, H, W, K, stride, dilation, combination: several blocks, chunks of channels and rests.
+CASES = [
+    (2, 40, 12, 48, 3, 1, 1, "mul"),
+    (1, 9, 9, 8, 5, 1, 1, "add"),
+    (2, 5, 13, 11, 3, 1, 2, "mul"),
+    (1, 3, 9, 7, 7, 1, 1, "add"),
+    (1, 6, 11, 10, 3, 2, 1, "mul"),
+]
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+def make(case: tuple[int, int, int, int, int, int, int, str], dtype: torch.dtype) -> list[Tensor]:
+    """x, channel_filter, spatial_filter on the GPU."""
+    batch, channels, height, width, kernel_size, stride, _, _ = case
+    size_out = (-(-height // stride), -(-width // stride))
+    shapes = [
+        (batch, channels, height, width),
+        (batch, channels, kernel_size, kernel_size),
+        (batch, kernel_size**2, *size_out),
+    ]
+    return [torch.randn(shape, device="cuda", dtype=torch.float32).to(dtype) for shape in shapes]
+
+
+def run_cases() -> None:
+    """Forward and backward of every case, dtype and form that takes it."""
+    for case in CASES:
+        for dtype in DTYPES:
+            args = make(case, dtype)
+            for form in FORMS:
+                try:
+                    out = host.ddf_forward(*args, *case[5:], form)
+                    host.ddf_backward(out, *args, *case[5:], form)
+                except ValueError as error:  # the form does not take the call
+                    print(case, dtype, error)
+                    continue
+                torch.cuda.synchronize()
+                print(case, dtype, form, "ran", flush=True)
+
+
+def time_host(calls: int = 2000) -> None:
+    """Microseconds of the host per call, on an input that the GPU finishes sooner."""
+    args = make((1, 4, 8, 8, 3, 1, 1, "mul"), torch.float32)
+    with_grad = [arg.clone().requires_grad_() for arg in args]
+    grad_out = torch.randn_like(args[0])
+
+    def both() -> object:
+        return torch.autograd.grad(ddf(*with_grad), with_grad, grad_out)
+
+    for name, call in (
+        ("forward", lambda: ddf(*args)),
+        ("forward and backward", both),
+        ("forward, kernels alone", lambda: host.ddf_forward(*args, 1, 1, "mul")),
+    ):
+        for _ in range(100):
+            call()
+        torch.cuda.synchronize()
+        rounds = []
+        for _ in range(10):
+            start = time.perf_counter()
+            for _ in range(calls // 10):
+                call()
+            rounds.append((time.perf_counter() - start) / (calls // 10) * 1e6)
+            torch.cuda.synchronize()
+        print(f"{name}: {sorted(rounds)[len(rounds) // 2]:.1f} us")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--host-cost", action="store_true")
+    if parser.parse_args().host_cost:
+        time_host()
+    else:
+        run_cases()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
