@@ -90,17 +90,6 @@ def why_not(call: Call, *, transforms: bool) -> str | None:
     return None
 
 
-def prefers_basis(batch: int, number: int, *, is_kept: bool) -> bool:
-    """Whether `number` parallel weights are the cheaper way, by bytes moved; a weight is one unit.
-
-    Per sample: the spectrum, once; then a write, a read and a write for each sample. From parallel
-    weights: a read of each, and a write for each sample; where the spectrum has changed, first the
-    three units of a transform for each of them.
-    """
-    basis = number + batch if is_kept else 4 * number + batch
-    return basis < 1 + 3 * batch
-
-
 def find_radices(length: int) -> tuple[int, ...]:
     """Radices of a DFT, the largest first; () where a prime factor is above 3."""
     twos = (length & -length).bit_length() - 1
