@@ -26,7 +26,12 @@ from repro_kernels.fourier_disjoint_weight_plan import (
 from repro_kernels.launch import Launch, check_tensors, launch
 
 ALIGNMENT = 16  # bytes, of vector loads
+
+# Of the half spectra between the two kernels of a forward pass, one sample's at least: they stay in
+# the L2 cache of a GPU, and beside the weights there is little memory in use.
+PASS_BYTES = 16 << 20
 FACTORS = ("channel", "filter", "spatial", "sequence", "local_filter")
+PER_SAMPLE = ("attention", "channel", "filter", "spatial", "sequence")
 
 Tensors = dict[str, Tensor]
 
@@ -41,8 +46,12 @@ def fourier_disjoint_weight(*args: Any) -> Tensor:
     spectrum, group_map, attention, *factors, weight_shape, groups = _as_computed(args)
     call = _call(attention.shape, weight_shape, groups, factors, spectrum)
     out = spectrum.new_empty((call.batch, *weight_shape))
-    tensors = _spectrum_tensors(call, spectrum, group_map, attention, factors) | {"out": out}
-    _run(plan_spectrum_forward, call, tensors)
+    tensors = _spectrum_tensors(call, spectrum, group_map, attention, factors)
+    step = max(1, PASS_BYTES // (2 * call.rows * call.half * call.item_bytes))
+    for start in range(0, max(call.batch, 1), step):
+        own = {name: tensors[name][start : start + step] for name in PER_SAMPLE}
+        own["out"] = out[start : start + step]
+        _run(plan_spectrum_forward, call._replace(batch=len(own["out"])), tensors | own)
     return out.to(args[0].dtype)
 
 
@@ -54,7 +63,7 @@ def fourier_disjoint_weight_backward(grad_out: Tensor, *args: Any) -> tuple[Tens
         return _zeros((args[0], *args[2:8]))
     grad_spectrum = torch.empty_like(spectrum, memory_format=torch.contiguous_format)
     tensors = _spectrum_tensors(call, spectrum, group_map, attention, factors) | {
-        "grad_out": grad_out.to(spectrum.dtype),
+        "grad_out": _ready(grad_out.to(spectrum.dtype)),
         "grad_spectrum": grad_spectrum,
     }
     scratch = _run(plan_spectrum_backward, call, tensors)
@@ -69,7 +78,7 @@ def weight_from_basis(*args: Any) -> Tensor:
     C_out, K_h, K_w, C_in = basis.shape[1:]
     call = _call((len(attention), 1, len(basis)), (C_out, C_in, K_h, K_w), groups, factors, basis)
     out = basis.new_empty((call.batch, *call.weight_shape))
-    tensors = {"basis": basis, "attention": attention, **_factors(factors), "out": out}
+    tensors = _basis_tensors(basis, attention, factors) | {"out": out}
     _run(plan_basis_forward, call, tensors)
     return out.to(args[0].dtype)
 
@@ -82,11 +91,8 @@ def weight_from_basis_backward(grad_out: Tensor, *args: Any) -> tuple[Tensor, ..
     if call.batch == 0:
         return _zeros(args[:7])
     grad_basis = torch.empty_like(basis, memory_format=torch.contiguous_format)
-    tensors = {
-        "basis": basis,
-        "attention": attention,
-        **_factors(factors),
-        "grad_out": grad_out.to(basis.dtype),
+    tensors = _basis_tensors(basis, attention, factors) | {
+        "grad_out": _ready(grad_out.to(basis.dtype)),
         "grad_basis": grad_basis,
     }
     scratch = _run(plan_basis_backward, call, tensors)
@@ -112,20 +118,25 @@ def _spectrum_tensors(
     call: Call, spectrum: Tensor, group_map: Tensor, attention: Tensor, factors: Sequence[Tensor]
 ) -> Tensors:
     return {
-        "spectrum": spectrum,
-        "group_map": group_map,
-        "attention": attention,
+        "spectrum": _ready(spectrum),
+        "group_map": _ready(group_map),
+        "attention": _ready(attention),
         **_factors(factors),
         "row_roots": _roots(call.rows, spectrum.dtype, spectrum.device),
         "column_roots": _roots(call.length, spectrum.dtype, spectrum.device),
     }
 
 
+def _basis_tensors(basis: Tensor, attention: Tensor, factors: Sequence[Tensor]) -> Tensors:
+    return {"basis": _ready(basis), "attention": _ready(attention), **_factors(factors)}
+
+
 def _factors(factors: Sequence[Tensor]) -> Tensors:
     """By name; the local filters' sequence with zeros around it, so that kernels need no checks."""
     tensors = dict(zip(FACTORS, factors, strict=True))
     padding = factors[-1].shape[1] // 2
-    return tensors | {"sequence": F.pad(tensors["sequence"], (padding, padding))}
+    tensors["sequence"] = F.pad(tensors["sequence"], (padding, padding))
+    return {name: _ready(tensor) for name, tensor in tensors.items()}
 
 
 def _factor_gradients(call: Call, scratch: Tensors, factors: Sequence[Tensor]) -> list[Tensor]:
@@ -156,7 +167,7 @@ def _run(planner: Callable[[Call], Plan], call: Call, tensors: Tensors) -> Tenso
     like = tensors["attention"]
     scratch = {name: like.new_empty(shape) for name, shape in plan.scratch.items()}
     if call.batch > 0:
-        execute(plan, {name: _ready(t) for name, t in tensors.items()} | scratch, like)
+        execute(plan, tensors | scratch, like)
     return scratch
 
 

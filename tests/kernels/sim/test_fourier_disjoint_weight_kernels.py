@@ -221,6 +221,16 @@ def test_a_view_that_is_not_aligned_is_read_where_it_points():
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
+def test_samples_are_independent_of_the_passes_that_make_them(monkeypatch):
+    case = FourierCase((3, 3, 1, 3), batch=3)
+    args, grad_out = make(case, "spectrum", torch.float32)
+    whole, *_ = run(case, "spectrum", args, grad_out)
+    for size in (1, 2 * 4 * 2 * 3 * 5):  # a sample at a time, then two: 3 rows of 5 frequencies
+        monkeypatch.setattr(host, "PASS_BYTES", size)
+        parts, *_ = run(case, "spectrum", args, grad_out)
+        assert torch.equal(parts, whole)
+
+
 def test_nan_stays_nan_and_an_empty_batch_is_empty():
     case = FourierCase((2, 4, 1, 1))
     args, grad_out = make(case, "spectrum", torch.float32)
