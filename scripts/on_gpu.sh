@@ -70,10 +70,9 @@ else
     echo "sanitizer,compute-sanitizer is not installed,0" >> "$summary"
 fi
 
-rows=$OUT/benchmark.csv
 for dtype in float32 bfloat16; do
     step "benchmarks_$dtype" "$PYTHON" benchmarks/bench_ddf.py --device cuda --dtype "$dtype" \
-        --shapes table2 r50 --rounds 50 --out "$rows"
+        --rounds 50 --out "$OUT/benchmark_$dtype.csv"
 done
 step benchmarks_host "$PYTHON" scripts/run_small_cases.py --host-cost
 

@@ -50,7 +50,7 @@ def plan_forward(call: Call, form: str | None = None) -> Plan:
 
 
 def plan_backward(call: Call, form: str | None = None) -> Plan:
-    """The gradients of x, channel filter and spatial filter; none for an empty batch.
+    """The gradients of x, channel filter and spatial filter, as far as they have elements.
 
     Raises:
         ValueError: `form` cannot take the call.
@@ -59,9 +59,11 @@ def plan_backward(call: Call, form: str | None = None) -> Plan:
         chosen = dict.fromkeys(BACKWARD, "up")
     else:
         chosen = {kernel: choose(kernel, call, form) for kernel in BACKWARD}
-    if prod(call.shape) == 0:
-        return Plan((), 0)
-    if chosen["backward_x"] == chosen["backward_channel"] == "vector":
+    if prod(call.shape) == 0:  # without channels, the spatial filter has a gradient of zeros
+        if call.shape[0] == 0:
+            return Plan((), 0)
+        chosen = {"backward_spatial": "up" if call.scale_factor > 1 else "general"}
+    elif chosen["backward_x"] == chosen["backward_channel"] == "vector":
         chosen = {
             "backward_x_channel": "vector",
             "backward_spatial": chosen["backward_spatial"],

@@ -1,8 +1,10 @@
-"""What every kernel costs, read from its machine code. No GPU is needed.
+"""What every kernel costs, read from its machine code into resources.csv beside this file.
 
-python -m repro_kernels.resources           # compile all, write resources.csv: ten minutes
-python -m repro_kernels.resources vector    # compile these forms, keep the other rows
-python -m repro_kernels.resources --table   # the README's table, from resources.csv
+    python -m repro_kernels.resources           # compile all: ten minutes
+    python -m repro_kernels.resources vector    # compile these forms, keep the other rows
+    python -m repro_kernels.resources --table   # the README's table, from resources.csv
+
+No GPU is needed, but nvdisasm is (see `sass.find_nvdisasm`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import NamedTuple
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9_.]+)(.*)")
 LABEL = re.compile(r"^(\.L_\w+):")
 TARGET = re.compile(r"`\((\.L_\w+)\)")
+BRANCH = re.compile(r"^BRA(\.U)?$")  # not BRA.DIV, which handles lanes that went apart
 ARITHMETIC = re.compile(r"^(FFMA|FMUL|FADD|DFMA|DMUL|DADD)\b")
 VECTOR_LOADS = re.compile(r"^LDG\.E\.(128|64)\b")
 
@@ -64,7 +65,7 @@ def inner_loop(sass: str) -> InnerLoop:
     loops = [_count(instructions)]
     for end, (name, operands) in enumerate(instructions):
         target = TARGET.search(operands)
-        if name == "BRA" and target and labels.get(target[1], end) < end:
+        if BRANCH.match(name) and target and labels.get(target[1], end) < end:
             loops.append(_count(instructions[labels[target[1]] : end + 1]))
     return max(loops, key=lambda loop: loop.arithmetic / loop.instructions)
 

@@ -129,15 +129,16 @@ def test_the_cubin_names_its_kernel():
     assert "ddf_general_forward_kernel" in entry
 
 
-def test_inner_loops_are_found_in_machine_code():
-    code = """
+@pytest.mark.parametrize("branch", ["@P1 BRA `(.L_x_1)", "    BRA.U UP0, `(.L_x_1)"])
+def test_inner_loops_are_found_in_machine_code(branch):
+    code = f"""
 .text.kernel:
         /*0000*/                   MOV R1, c[0x0][0x28] ;
 .L_x_1:
         /*0010*/              @!P0 LDG.E.128.CONSTANT R4, [R2.64] ;
         /*0020*/                   FFMA R8, R4, R5, R8 ;
         /*0030*/                   FMUL R9, R4, R5 ;
-        /*0040*/               @P1 BRA `(.L_x_1) ;
+        /*0040*/               {branch} ;
         /*0050*/                   BRA `(.L_x_2) ;
 .L_x_2:
         /*0060*/                   EXIT ;

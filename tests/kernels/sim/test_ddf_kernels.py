@@ -221,6 +221,18 @@ def test_a_value_that_is_not_finite_reaches_only_what_it_touches(form, kernel_co
         torch.testing.assert_close(one, other.float(), equal_nan=True, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale_factor", [1, 2])
+def test_without_channels_the_spatial_filter_has_a_gradient_of_zeros(scale_factor):
+    call = Call((2, 0, 3, 4), 3, "mul", "float32", 1, 1, True, scale_factor)
+    assert plan_forward(call).steps == ()
+    nothing = torch.empty(0)
+    names = ("grad_out", "x", "channel_filter", "spatial_filter", "grad_x", "grad_channel")
+    tensors = dict.fromkeys(names, nothing)
+    tensors["grad_spatial"] = torch.full((2, scale_factor**2 * 9, 3, 4), float("nan"))
+    memory = simulate(plan_backward(call), tensors, torch.float32)
+    assert (memory["grad_spatial"] == 0).all()
+
+
 UP_CASES = [
     DDFCase((2, 5, 3, 5)),
     DDFCase((1, 3, 9, 8), kernel_combine="add"),
