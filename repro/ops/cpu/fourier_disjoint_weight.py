@@ -62,14 +62,14 @@ def modulate_kernel(
     taps = factors.spatial.shape[1]
     inputs = matrix.shape[2] // taps_w
     planes = np.empty((taps, inputs), out.dtype)
-    factor = np.empty(inputs, out.dtype)
+    logits = np.empty(inputs, out.dtype)
     for o in range(first, last):
         for sample in range(len(matrix)):
             n = start + sample
             load_matrix(planes, matrix, sample, o, taps_w)
             for t in range(taps):
-                local_factor(factor, factors, n, o, t)
-                multiply(planes, t, factor, factors, n, o)
+                correlate(logits, factors, n, o, t)
+                multiply(planes, t, logits, factors, n, o)
             store_filter(out, planes, n, o)
 
 
@@ -85,13 +85,13 @@ def basis_kernel(
     taps = factors.spatial.shape[1]
     inputs = basis.shape[2]
     planes = np.empty((taps, inputs), out.dtype)
-    factor = np.empty(inputs, out.dtype)
+    logits = np.empty(inputs, out.dtype)
     for o in range(first, last):
         for n in range(len(attention)):
             for t in range(taps):
                 add_up(planes, t, basis, o * taps + t, attention, n)
-                local_factor(factor, factors, n, o, t)
-                multiply(planes, t, factor, factors, n, o)
+                correlate(logits, factors, n, o, t)
+                multiply(planes, t, logits, factors, n, o)
             store_filter(out, planes, n, o)
 
 
@@ -118,7 +118,7 @@ def modulate_backward_kernel(
     outputs = factors.filter.shape[1]
     planes = np.empty((taps, inputs), matrix.dtype)
     grads = np.empty((taps, inputs), matrix.dtype)
-    factor = np.empty(inputs, matrix.dtype)
+    logits = np.empty(inputs, matrix.dtype)
     for task in range(first, last):
         for o in range(task * outputs // tasks, (task + 1) * outputs // tasks):
             for sample in range(len(matrix)):
@@ -126,8 +126,8 @@ def modulate_backward_kernel(
                 load_matrix(planes, matrix, sample, o, taps_w)
                 load_filter(grads, grad_out, n, o)
                 for t in range(taps):
-                    local_factor(factor, factors, n, o, t)
-                    differentiate(grads, planes, t, factor, factors, gradients, task, n, o)
+                    correlate(logits, factors, n, o, t)
+                    differentiate(grads, planes, t, logits, factors, gradients, task, n, o)
                 store_matrix(matrix, grads, sample, o, taps_w)
 
 
@@ -154,15 +154,15 @@ def basis_backward_kernel(
     outputs = factors.filter.shape[1]
     planes = np.empty((taps, inputs), basis.dtype)
     grads = np.empty((taps, inputs), basis.dtype)
-    factor = np.empty(inputs, basis.dtype)
+    logits = np.empty(inputs, basis.dtype)
     for task in range(first, last):
         for o in range(task * outputs // tasks, (task + 1) * outputs // tasks):
             for n in range(len(attention)):
                 load_filter(grads, grad_out, n, o)
                 for t in range(taps):
                     add_up(planes, t, basis, o * taps + t, attention, n)
-                    local_factor(factor, factors, n, o, t)
-                    differentiate(grads, planes, t, factor, factors, gradients, task, n, o)
+                    correlate(logits, factors, n, o, t)
+                    differentiate(grads, planes, t, logits, factors, gradients, task, n, o)
                     row = index(o * taps + t)
                     for b in range(len(basis)):
                         grad_attention[task, n, b] += spread(
@@ -213,36 +213,45 @@ def add_up(planes: Array, t: int, basis: Array, row: int, attention: Array, n: i
 
 
 @kernel
-def local_factor(factor: Array, factors: Factors, n: int, o: int, t: int) -> None:
-    """factor = 2 * sigmoid of the sequence correlated with the local filter of (o, t)."""
+def correlate(logits: Array, factors: Factors, n: int, o: int, t: int) -> None:
+    """logits = minus the sequence correlated with the local filter of (o, t): exp takes it so."""
     width = index(factors.local_filter.shape[1])
-    if width == 0:
-        factor[:] = 1
-        return
     row = index(o * factors.spatial.shape[1] + t)
-    offset = index(o // factors.per_group * len(factor))
+    offset = index(o // factors.per_group * len(logits))
     sample = index(n)
-    factor[:] = 0
-    for j in range(width):
-        # Negative, so that the loop below needs exp(factor) alone.
-        weight = -factors.local_filter[row, j]
-        for i in range(index(len(factor))):
-            factor[i] += weight * factors.sequence[sample, offset + j + i]
-    two = factor.dtype.type(2)
-    one = factor.dtype.type(1)
-    for i in range(index(len(factor))):
-        factor[i] = two / (one + exponential(factor[i]))
+    logits[:] = 0
+    # Four taps in one pass over the channels, the rest in passes of their own.
+    whole = width - width % index(4)
+    for j in range(index(0), whole, index(4)):
+        first = offset + j
+        w0 = factors.local_filter[row, j]
+        w1 = factors.local_filter[row, j + index(1)]
+        w2 = factors.local_filter[row, j + index(2)]
+        w3 = factors.local_filter[row, j + index(3)]
+        for i in range(index(len(logits))):
+            logits[i] -= (
+                w0 * factors.sequence[sample, first + i]
+                + w1 * factors.sequence[sample, first + i + index(1)]
+                + w2 * factors.sequence[sample, first + i + index(2)]
+                + w3 * factors.sequence[sample, first + i + index(3)]
+            )
+    for j in range(whole, width):
+        w0 = factors.local_filter[row, j]
+        for i in range(index(len(logits))):
+            logits[i] -= w0 * factors.sequence[sample, offset + j + i]
 
 
 @kernel
-def multiply(planes: Array, t: int, factor: Array, factors: Factors, n: int, o: int) -> None:
+def multiply(planes: Array, t: int, logits: Array, factors: Factors, n: int, o: int) -> None:
     """planes[t] *= local, channel, filter and spatial factors."""
-    scale = factors.filter[n, o] * factors.spatial[n, t]
-    offset = index(o // factors.per_group * len(factor))
+    scale = factors.filter[n, o] * factors.spatial[n, t] * logits.dtype.type(2)
+    offset = index(o // factors.per_group * len(logits))
     plane = index(t)
     sample = index(n)
-    for i in range(index(len(factor))):
-        planes[plane, i] *= scale * factors.channel[sample, offset + i] * factor[i]
+    one = logits.dtype.type(1)
+    for i in range(index(len(logits))):
+        channel = scale * factors.channel[sample, offset + i]
+        planes[plane, i] *= channel / (one + exponential(logits[i]))
 
 
 @kernel
@@ -250,7 +259,7 @@ def differentiate(
     grads: Array,
     planes: Array,
     t: int,
-    factor: Array,
+    logits: Array,
     factors: Factors,
     gradients: Gradients,
     task: int,
@@ -259,38 +268,45 @@ def differentiate(
 ) -> None:
     """From the gradient of weights in grads[t] to that of planes[t], in place, and of all factors.
 
-    `factor` holds the local factor, and is overwritten.
+    `logits` is as `correlate` leaves it; it and planes[t] are overwritten.
     """
     filter = factors.filter[n, o]
     spatial = factors.spatial[n, t]
     width = index(factors.local_filter.shape[1])
-    offset = index(o // factors.per_group * len(factor))
+    offset = index(o // factors.per_group * len(logits))
     row = index(o * factors.spatial.shape[1] + t)
     part = index(task)
     plane = index(t)
     sample = index(n)
     scale = filter * spatial
-    half = factor.dtype.type(0.5)
-    one = factor.dtype.type(1)
-    total = factor.dtype.type(0)
-    for i in range(index(len(factor))):
-        channel = factors.channel[sample, offset + i]
-        local = factor[i]
-        inner = grads[plane, i] * planes[plane, i] * local
-        gradients.channel[part, sample, offset + i] += scale * inner
-        inner *= channel
+    half = logits.dtype.type(0.5)
+    two = logits.dtype.type(2)
+    one = logits.dtype.type(1)
+    total = logits.dtype.type(0)
+    size = index(len(logits))
+    # In one loop these are too many arrays for LLVM to vectorise it: 10.4 instead of 2.0 ms for 16
+    # samples of 256 x 256 x 1 x 1 on one core.
+    for i in range(size):
+        logits[i] = two / (one + exponential(logits[i]))
+    for i in range(size):
+        planes[plane, i] *= grads[plane, i] * logits[i]
+    for i in range(size):
+        gradients.channel[part, sample, offset + i] += scale * planes[plane, i]
+    for i in range(size):
+        grads[plane, i] *= scale * factors.channel[sample, offset + i] * logits[i]
+    for i in range(size):
+        inner = planes[plane, i] * factors.channel[sample, offset + i]
         total += inner
-        grads[plane, i] *= scale * channel * local
         # The derivative of s = 2 * sigmoid(z) is s * (1 - s / 2).
-        factor[i] = scale * inner * (one - half * local)
+        logits[i] = scale * inner * (one - half * logits[i])
     gradients.filter[n, o] += spatial * total
     gradients.spatial[part, sample, plane] += filter * total
     for j in range(width):
         weight = factors.local_filter[row, j]
-        total = factor.dtype.type(0)
-        for i in range(index(len(factor))):
-            gradients.sequence[part, sample, offset + j + i] += weight * factor[i]
-            total += factor[i] * factors.sequence[sample, offset + j + i]
+        total = logits.dtype.type(0)
+        for i in range(index(len(logits))):
+            gradients.sequence[part, sample, offset + j + i] += weight * logits[i]
+            total += logits[i] * factors.sequence[sample, offset + j + i]
         gradients.local_filter[row, j] += total
 
 

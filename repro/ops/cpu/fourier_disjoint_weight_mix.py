@@ -63,6 +63,7 @@ def mix_backward_kernel(
     """
     copies, rows, columns, _ = spectrum.shape
     tasks = len(grad_attention)
+    products = np.empty(columns, spectrum.dtype)
     zero = index(0)
     one = index(1)
     for task in range(index(first), index(last)):
@@ -70,12 +71,14 @@ def mix_backward_kernel(
             for n in range(index(len(attention))):
                 for p in range(index(copies)):
                     for v in range(index(columns)):
-                        g = index(group_map[row, v])
                         real = grad_mixed[n, row, v, zero] * column_scale[v]
                         imaginary = grad_mixed[n, row, v, one] * column_scale[v]
-                        scale = attention[n, p, g]
-                        grad_attention[task, n, p, g] += (
-                            real * spectrum[p, row, v, zero] + imaginary * spectrum[p, row, v, one]
-                        )
+                        scale = attention[n, p, index(group_map[row, v])]
                         grad_spectrum[p, row, v, zero] += scale * real
                         grad_spectrum[p, row, v, one] += scale * imaginary
+                        products[v] = (
+                            real * spectrum[p, row, v, zero] + imaginary * spectrum[p, row, v, one]
+                        )
+                    # Apart from the loop above, which vectorises without it.
+                    for v in range(index(columns)):
+                        grad_attention[task, n, p, index(group_map[row, v])] += products[v]
