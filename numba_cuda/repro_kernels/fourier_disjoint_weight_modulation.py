@@ -98,7 +98,6 @@ def modulate_backward(storage, taps, width):
         for o in range(first, last):
             at = np.int64(n) * outputs + o
             own = advance(grad_out, (at * inputs + left) * taps)
-            cuda.syncthreads()
             for e in range(thread, count, int32(threads)):
                 staged[uint32(e)] = load(own, e)
             cuda.syncthreads()
