@@ -46,7 +46,9 @@ def fourier_disjoint_weight(
         modulation: per-sample factors; its `channel` and `local_input` have groups * C_in values.
         groups: of the convolution that the weights are for.
         backend: "reference", "cpu" or "cuda"; None takes the kernels of the spectrum's device, or,
-            where there are none, the reference, saying so once. Only the reference has second
+            where there are none, the reference, saying so once: on CUDA, for a matrix whose rows or
+            columns have a prime factor above 3 or are too long (what fits, and why, is in
+            `repro_kernels.fourier_disjoint_weight_limits`). Only the reference has second
             derivatives.
     Returns:
         (N, C_out, C_in, K_h, K_w), dtype of the spectrum; within torch.autocast float32, since FFTs
