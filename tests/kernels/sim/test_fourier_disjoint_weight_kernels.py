@@ -34,7 +34,7 @@ SPECTRUM_CASES = [
     FourierCase((2, 2, 3, 3), batch=1, groups=2, factors=()),
     FourierCase((3, 4, 1, 3), kernel_num=6, factors=("filter", "spatial")),  # half a pair
     FourierCase((16, 8, 1, 1), kernel_num=70, batch=1),  # more groups than a block has bins for
-    FourierCase((9, 96, 3, 1), batch=1, width=7),  # strips of columns, of rows, slices of cells
+    FourierCase((9, 48, 3, 1), batch=1, width=7),  # strips of columns, of rows, slices of cells
     FourierCase((36, 4, 1, 1), batch=1, factors=("local",)),  # two chunks of output channels
 ]
 BASIS_CASES = [
@@ -42,7 +42,7 @@ BASIS_CASES = [
     FourierCase((3, 5, 3, 1), kernel_num=6, copies=2),
     FourierCase((6, 1, 3, 3), batch=1, groups=6, width=5),
     FourierCase((2, 4, 3, 3), batch=1, groups=2, factors=("channel",)),
-    FourierCase((2, 3, 7, 7), kernel_num=5, batch=1),
+    FourierCase((1, 2, 7, 7), kernel_num=5, batch=1),
     FourierCase((1, 4, 1, 3), batch=9, kernel_num=3, copies=11),  # chunks of samples, of terms
     FourierCase((1, 68, 3, 3), batch=1, factors=("local",)),  # two pieces of a filter
     FourierCase((1, 132, 1, 1), batch=1, factors=("spatial",)),  # two tiles of input channels
