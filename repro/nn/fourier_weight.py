@@ -43,6 +43,7 @@ class FourierWeight(nn.Module):
         use_ksm_local: False leaves the local branch out.
         temperature: of the global branch's factors; None for kernel_temperature.
         kernel_temperature: of the attention.
+        activation: of both branches of kernel spatial modulation, "sigmoid" or "tanh".
         basis_mib: in evaluation, parallel weights are kept if they need no more memory than this.
         ksm: further options of `GlobalModulation`.
     Raises:

@@ -5,5 +5,15 @@ Importing this package imports no kernel: Numba is loaded by the first call that
 
 from repro.ops.ddf import ddf
 from repro.ops.ddf_up import ddf_up
+from repro.ops.fourier_disjoint_weight import fourier_disjoint_weight, weight_from_basis
+from repro.ops.frequency_groups import frequency_groups
+from repro.ops.reference.fourier_disjoint_weight import Modulation
 
-__all__ = ["ddf", "ddf_up"]
+__all__ = [
+    "Modulation",
+    "ddf",
+    "ddf_up",
+    "fourier_disjoint_weight",
+    "frequency_groups",
+    "weight_from_basis",
+]

@@ -43,7 +43,8 @@ def fourier_disjoint_weight(
             `repro.ops.frequency_groups`.
         attention: (N, P, G).
         weight_shape: (C_out, C_in, K_h, K_w).
-        modulation: per-sample factors; its `channel` and `local_input` have groups * C_in values.
+        modulation: per-sample factors; its `channel` and `local_input` have groups * C_in values
+            each.
         groups: of the convolution that the weights are for.
         backend: "reference", "cpu" or "cuda"; None takes the kernels of the spectrum's device, or,
             where there are none, the reference, saying so once: on CUDA, for a matrix whose rows or

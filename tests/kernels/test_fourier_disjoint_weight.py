@@ -9,6 +9,8 @@ import pytest
 import torch
 from accuracy import assert_as_accurate
 from fourier_cases import FOURIER_CASES, LARGE_CASES, FourierCase
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from repro.ops.fourier_disjoint_weight import fourier_disjoint_weight, weight_from_basis
 from repro.ops.reference.fourier_disjoint_weight import (
@@ -287,3 +289,32 @@ def test_extreme_logits_saturate_and_nan_stays_nan():
     assert out[2].isnan().all()
     spectrum[0, 0, 0, 0] = float("nan")
     assert call(case, "cpu")(spectrum, attention, local_input, local_filter).isnan().all()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    taps=st.tuples(st.sampled_from([1, 2, 3, 5, 7]), st.sampled_from([1, 3, 5])),
+    outputs=st.integers(1, 9),
+    inputs=st.integers(1, 19),
+    groups=st.sampled_from([1, 1, 2, 3]),
+    batch=st.integers(1, 4),
+    copies=st.integers(1, 2),
+    kernel_num=st.integers(1, 20),
+    width=st.sampled_from([1, 3, 5, 7, 9]),
+)
+def test_any_shape(taps, outputs, inputs, groups, batch, copies, kernel_num, width):
+    shape = (outputs * groups, inputs, *taps)
+    cells = outputs * groups * taps[0] * (inputs * taps[1] // 2 + 1)
+    kernel_num = min(kernel_num, cells)
+    case = FourierCase(shape, batch, kernel_num, copies, groups, width)
+    args = case.make(torch.float64)
+    expected = call(case, "reference")(*args)
+    torch.testing.assert_close(call(case, "cpu")(*args), expected)
+    own = [case.basis(args[0]), *args[1:]]
+    torch.testing.assert_close(call_basis(case, "cpu")(*own), expected)
+    grad_out = torch.linspace(-1, 1, expected.numel(), dtype=torch.float64).reshape(expected.shape)
+    for make_call, tensors in ((call, args), (call_basis, own)):
+        torch.testing.assert_close(
+            gradients(make_call(case, "cpu"), tensors, grad_out),
+            gradients(make_call(case, "reference"), tensors, grad_out),
+        )

@@ -14,8 +14,11 @@ import torch
 from accuracy import assert_as_accurate
 from fourier_cases import FOURIER_CASES, LARGE_CASES
 
-from repro.ops import fourier_disjoint_weight as op
-from repro.ops.fourier_disjoint_weight import fourier_disjoint_weight, weight_from_basis
+from repro.ops.fourier_disjoint_weight import (
+    _refuse_on_cuda,
+    fourier_disjoint_weight,
+    weight_from_basis,
+)
 from repro.ops.reference.fourier_disjoint_weight import Modulation
 from repro_kernels import compile as compiler
 from repro_kernels import fourier_disjoint_weight_compile as fourier_compiler
@@ -183,7 +186,7 @@ def test_ops_are_registered_for_cuda(name):
 
 def test_the_reason_is_found_without_numba_and_while_compiling():
     def reason(spectrum, attention):
-        refuse = op._refuse_on_cuda(spectrum, attention, (4, 5, 3, 3), Modulation(), 1)
+        refuse = _refuse_on_cuda(spectrum, attention, (4, 5, 3, 3), Modulation(), 1)
         return spectrum + (refuse("cpu") is None), refuse("cuda")
 
     spectrum, attention = torch.zeros(1, 12, 8, 2), torch.ones(2, 1, 4)
