@@ -1,4 +1,4 @@
-"""Run every form of DDF's CUDA kernels once on small inputs, or time what a call costs the host.
+"""Run every CUDA kernel once on small inputs, or time what a call of DDF costs the host.
 
 compute-sanitizer python scripts/run_small_cases.py
 python scripts/run_small_cases.py --host-cost
@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 
 from repro.ops import ddf
+from repro.ops.fourier_disjoint_weight import fourier_disjoint_weight, weight_from_basis
+from repro.ops.frequency_groups import frequency_groups
+from repro.ops.reference.fourier_disjoint_weight import Modulation
 from repro_kernels import host
 from repro_kernels.choice import FORMS
 
@@ -25,6 +28,10 @@ CASES = [
     (1, 3, 9, 7, 7, 1, 1, "add"),
     (1, 6, 11, 10, 3, 2, 1, "mul"),
 ]
+# Weights (C_out, C_in of a convolution group, K_h, K_w) and groups: strips, pieces and rests.
+FOURIER_CASES = [((9, 96, 3, 1), 1), ((6, 1, 3, 3), 6), ((64, 64, 3, 3), 1), ((36, 16, 1, 1), 2)]
+KERNEL_NUM = 7
+
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -54,6 +61,35 @@ def run_cases() -> None:
                     continue
                 torch.cuda.synchronize()
                 print(case, dtype, form, "ran", flush=True)
+
+
+def run_fourier_cases() -> None:
+    """Fourier disjoint weights, forward and backward: per sample and from parallel weights."""
+    for weight_shape, groups in FOURIER_CASES:
+        C_out, C_in, K_h, K_w = weight_shape
+        group_map = frequency_groups(C_out * K_h, C_in * K_w, KERNEL_NUM).cuda()
+        shapes = [
+            (1, *group_map.shape, 2),  # spectrum
+            (KERNEL_NUM, C_out, K_h, K_w, C_in),  # basis
+            (3, KERNEL_NUM),  # attention, then the factors
+            (3, groups * C_in),
+            (3, C_out),
+            (3, K_h * K_w),
+            (3, groups * C_in),
+            (C_out * K_h * K_w, 5),
+        ]
+        for dtype in DTYPES:
+            tensors = [torch.randn(shape, device="cuda").to(dtype) for shape in shapes]
+            spectrum, basis, attention, *factors = (t.requires_grad_() for t in tensors)
+            options = {"groups": groups, "backend": "cuda"}
+            modulation = Modulation(*factors)
+            per_sample = fourier_disjoint_weight(
+                spectrum, group_map, attention[:, None], weight_shape, modulation, **options
+            )
+            per_sample.sum().backward()
+            weight_from_basis(basis, attention, modulation, **options).sum().backward()
+            torch.cuda.synchronize()
+            print(weight_shape, groups, dtype, "ran", flush=True)
 
 
 def time_host(calls: int = 2000) -> None:
@@ -92,6 +128,7 @@ def main() -> int:
         time_host()
     else:
         run_cases()
+        run_fourier_cases()
     return 0
 
 

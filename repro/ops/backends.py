@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
@@ -60,22 +60,28 @@ def why_not(backend: str, x: Tensor) -> str | None:
     return None
 
 
-def choose(op: str, backend: str | None, x: Tensor, kernels: Container[str] = BACKENDS) -> str:
+def accept_all(backend: str) -> str | None:
+    """Refuses nothing."""
+    return None
+
+
+def choose(
+    op: str, backend: str | None, x: Tensor, refuse: Callable[[str], str | None] = accept_all
+) -> str:
     """The backend for a call: the one asked for, or the kernels of the device of `x`.
 
     Without a request, the reference stands in where there are no kernels; a warning says so, and
     why, once.
 
     Args:
-        kernels: the backends that this operator has an implementation for.
+        refuse: why the operator's kernels of a backend, which could run on x, cannot take the call
+            for another reason; None if they can.
     Raises:
         ValueError: the backend that was asked for cannot take the call; the message says why.
     """
 
     def reason_against(name: str) -> str | None:
-        if name in BACKENDS and name not in kernels:
-            return f'it has no kernel for "{name}" yet'
-        return why_not(name, x)
+        return why_not(name, x) or refuse(name)
 
     if backend is not None:
         reason = reason_against(backend)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ from repro.ops.reference.fourier_disjoint_weight import (
 )
 
 AUTOCAST_DEVICES = ("cpu", "cuda")  # PyTorch raises when asked about others, "meta" among them
-KERNELS = ("reference", "cpu")
 NO_MODULATION = Modulation()
 
 
@@ -48,7 +47,9 @@ def fourier_disjoint_weight(
             each.
         groups: of the convolution that the weights are for.
         backend: "reference", "cpu" or "cuda"; None takes the kernels of the spectrum's device, or,
-            where there are none, the reference, saying so once. Only the reference has second
+            where there are none, the reference, saying so once: on CUDA, for a matrix whose rows or
+            columns have a prime factor above 3 or are too long (what fits, and why, is in
+            `repro_kernels.fourier_disjoint_weight_limits`). Only the reference has second
             derivatives.
     Returns:
         (N, C_out, C_in, K_h, K_w), dtype of the spectrum; within torch.autocast float32, since FFTs
@@ -63,7 +64,8 @@ def fourier_disjoint_weight(
     spectrum, attention, modulation = _in_one_dtype(spectrum, attention, modulation)
     check_spectrum(spectrum, group_map, attention, weight_shape)
     check_modulation(modulation, spectrum, "spectrum", len(attention), weight_shape, groups)
-    if choose("fourier_disjoint_weight", backend, spectrum, KERNELS) == "reference":
+    refuse = _refuse_on_cuda(spectrum, attention, weight_shape, modulation, groups)
+    if choose("fourier_disjoint_weight", backend, spectrum, refuse) == "reference":
         return fourier_disjoint_weight_reference(
             spectrum, group_map, attention, weight_shape, modulation, groups
         )
@@ -106,7 +108,8 @@ def weight_from_basis(
     C_out, *taps, C_in = basis.shape[1:]
     weight_shape = (C_out, C_in, *taps)
     check_modulation(modulation, basis, "basis", len(attention), weight_shape, groups)
-    if choose("weight_from_basis", backend, basis, KERNELS) == "reference":
+    refuse = _refuse_on_cuda(basis, attention, weight_shape, modulation, groups)
+    if choose("weight_from_basis", backend, basis, refuse) == "reference":
         return weight_from_basis_reference(basis, attention, modulation, groups)
     factors = _factors(modulation, attention, weight_shape, groups)
     return call_weight_from_basis(basis, attention, *factors, groups)
@@ -176,6 +179,37 @@ def check_modulation(
     if local.dim() != 2 or local.shape[0] != rows or local.shape[1] % 2 == 0:
         raise ValueError(f"local_filter must be ({rows}, odd width), got {tuple(local.shape)}")
     _check_alike("local_filter", local, like_name, like)
+
+
+def _refuse_on_cuda(
+    values: Tensor,
+    attention: Tensor,
+    weight_shape: Sequence[int],
+    modulation: Modulation,
+    groups: int,
+) -> Callable[[str], str | None]:
+    """Says why the CUDA kernels cannot take a call on a spectrum, or on a basis (5 dimensions)."""
+
+    def refuse(backend: str) -> str | None:
+        if backend != "cuda":
+            return None
+        from repro_kernels.fourier_disjoint_weight_limits import Call, why_not
+
+        C_out, C_in, K_h, K_w = weight_shape
+        local = modulation.local_filter
+        call = Call(
+            attention.shape[0],
+            attention.shape[1] if values.dim() == 4 else 1,
+            attention.shape[-1],
+            (C_out, C_in, K_h, K_w),
+            groups,
+            0 if local is None else local.shape[1],
+            "float64" if values.dtype == torch.float64 else "float32",
+        )
+        reason: str | None = why_not(call, transforms=values.dim() == 4)
+        return reason
+
+    return refuse
 
 
 def _check_alike(name: str, tensor: Tensor, like_name: str, like: Tensor) -> None:

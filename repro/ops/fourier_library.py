@@ -2,7 +2,7 @@
 `torch.ops.repro.weight_from_basis`, each with a backward op of its own.
 
 As in `repro.ops.library`, whose namespace this extends: what an op does on a device is imported by
-the first call on that device. On CUDA they run the reference until there are kernels for them.
+the first call on that device.
 """
 
 from __future__ import annotations
@@ -53,6 +53,15 @@ def _basis_fake(basis: Tensor, attention: Tensor, *rest: Any) -> Tensor:
 def _cpu(name: str) -> Callable[..., Any]:
     def implementation(*args: Any) -> Any:
         from repro.ops.cpu import fourier_disjoint_weight_host
+
+        return getattr(fourier_disjoint_weight_host, name)(*args)
+
+    return implementation
+
+
+def _cuda(name: str) -> Callable[..., Any]:
+    def implementation(*args: Any) -> Any:
+        from repro_kernels import fourier_disjoint_weight_host
 
         return getattr(fourier_disjoint_weight_host, name)(*args)
 
@@ -112,6 +121,8 @@ def _register(name: str, fake: Callable[..., Tensor]) -> None:
     for op, key, implementation in (
         (name, "CPU", _cpu(name)),
         (backward_name, "CPU", _cpu(backward_name)),
+        (name, "CUDA", _cuda(name)),
+        (backward_name, "CUDA", _cuda(backward_name)),
         (name, "Autograd", lambda *args: Forward.apply(*args)),
         (backward_name, "Autograd", lambda *args: Backward.apply(*args)),
     ):

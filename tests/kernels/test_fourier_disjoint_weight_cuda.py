@@ -1,0 +1,270 @@
+"""The CUDA side of Fourier disjoint weights without a GPU: machine code, limits, registration.
+
+What the kernels compute is tested in sim/; on a GPU, the last tests here run them there.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from accuracy import assert_as_accurate
+from fourier_cases import FOURIER_CASES, LARGE_CASES
+
+from repro.ops.fourier_disjoint_weight import (
+    _refuse_on_cuda,
+    fourier_disjoint_weight,
+    weight_from_basis,
+)
+from repro.ops.reference.fourier_disjoint_weight import Modulation
+from repro_kernels import compile as compiler
+from repro_kernels import fourier_disjoint_weight_compile as fourier_compiler
+from repro_kernels import fourier_disjoint_weight_host as host
+from repro_kernels import fourier_disjoint_weight_resources as resources
+from repro_kernels import launch
+from repro_kernels.fourier_disjoint_weight import KERNELS, Variant
+from repro_kernels.fourier_disjoint_weight_limits import (
+    Call,
+    columns_at_once,
+    find_radices,
+    pairs_at_once,
+    why_not,
+)
+from repro_kernels.fourier_disjoint_weight_plan import plan_spectrum_forward
+from repro_kernels.sass import disassemble, find_nvdisasm, inner_loop
+
+# What was measured when the kernels were written, up to the next multiple of eight, in which a GPU
+# gives registers.
+REGISTERS = {
+    "mix_columns": 56,
+    "rows_to_weight": 56,
+    "rows_to_spectra": 56,
+    "transform_columns": 48,
+    "basis_to_weight": 80,
+    "modulate_backward": 120,
+    "unmix_spectrum": 32,
+    "unmix_attention": 40,
+    "combine": 72,
+    "multiply": 112,
+}
+REGISTERS_FLOAT64 = {"modulate_backward": 96, "multiply": 120}
+
+# Kernels that are compiled anew here, and instructions that their machine code must have.
+COMPILED = {
+    Variant("mix_columns", "float32", (64, 1)): {"LDG.E.64", "STG.E.64"},
+    Variant("rows_to_weight", "float32", (1, 1, 64, 4, 5, 1)): {"LDG.E.64", "STG.E.128"},
+    Variant("basis_to_weight", "float32", (9, 4, 5)): {"LDG.E.128", "STG.E.128", "LDS.128"},
+    Variant("modulate_backward", "float32", (9, 5)): {"SHFL.BFLY"},
+    Variant("combine", "float32", (4,)): {"LDG.E.128", "STG.E.128", "LDS.128"},
+    Variant("multiply", "float32", (4,)): {"LDG.E.128", "SHFL.BFLY"},
+    Variant("unmix_spectrum", "float32", ()): {"LDG.E.64", "STG.E.64"},
+    Variant("unmix_attention", "float32", ()): {"LDG.E.64", "SHFL.BFLY"},
+}
+CALL = Call(4, 1, 64, (64, 64, 3, 3), 1, 5, "float32")
+
+
+@pytest.fixture
+def nvdisasm():
+    found = find_nvdisasm()
+    if found is None:
+        pytest.skip("nvdisasm is neither on the PATH nor in Triton's package")
+    return found
+
+
+def named(row):
+    constants = tuple(int(value) for value in row["constants"].split())
+    return Variant(row["kernel"], row["dtype"], constants), row["capability"]
+
+
+def test_the_table_has_every_kernel_of_the_layers_on_every_architecture():
+    names = [f"{major}.{minor}" for major, minor in resources.CAPABILITIES]
+    expected = {(variant, name) for variant in resources.variants() for name in names}
+    assert {named(row) for row in resources.read()} == expected
+    assert {row["kernel"] for row in resources.read()} == set(KERNELS)
+
+
+def test_no_kernel_spills_or_exceeds_its_registers_or_shared_memory():
+    for row in resources.read():
+        assert (row["stack_bytes"], row["spilled_bytes"]) == ("0", "0"), row
+        limit = REGISTERS[row["kernel"]]
+        if row["dtype"] == "float64":
+            limit = REGISTERS_FLOAT64.get(row["kernel"], 80)
+        assert int(row["registers"]) <= limit, row
+        assert int(row["shared_bytes"]) <= 48 << 10, row
+
+
+@pytest.mark.parametrize("variant", COMPILED, ids=lambda variant: variant.kernel)
+def test_kernels_cost_what_the_table_says(variant, nvdisasm):
+    """Compiled as for a launch: translated for the architecture that it is linked for."""
+    (row,) = (row for row in resources.read() if named(row) == (variant, "9.0"))
+    cubin, entry, taken = fourier_compiler.compile_variant(variant, (9, 0))
+    assert f"{variant.kernel}_kernel" in entry
+    for name in ("stack_bytes", "spilled_bytes", "shared_bytes"):
+        assert getattr(taken, name) == int(row[name])
+    assert taken.registers <= REGISTERS[variant.kernel]
+    code = disassemble(cubin, nvdisasm)
+    loop = inner_loop(code)
+    assert loop.instructions == pytest.approx(int(row["loop_instructions"]), rel=0.1)
+    assert loop.vector_loads == int(row["loop_vector_loads"])
+    assert [name for name in COMPILED[variant] if f" {name}" not in code] == []
+    assert re.search(r"\b(DADD|DMUL|DFMA|F2F\.F(32\.F)?64|LDL|STL)\b", code) is None
+
+
+def test_a_kernel_is_measured_on_every_architecture(nvdisasm):
+    variant = Variant("unmix_spectrum", "float32", ())
+    recorded = [row for row in resources.read() if named(row)[0] == variant]
+    for measured, row in zip(resources.measure(variant, nvdisasm), recorded, strict=True):
+        assert named(measured) == named(row)
+        assert measured["shared_bytes"] == row["shared_bytes"]
+
+
+def test_cubins_are_kept_and_a_damaged_one_is_replaced(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("REPRO_KERNEL_CACHE", str(tmp_path))
+    variant = Variant("unmix_spectrum", "float32", ())
+    first = fourier_compiler.cached_cubin(variant, (9, 0))
+    (path,) = tmp_path.iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(fourier_compiler, "compile_variant", None)  # not called
+        assert fourier_compiler.cached_cubin(variant, (9, 0)) == first
+    path.write_bytes(path.read_bytes()[:-1])
+    fourier_compiler.cached_cubin(variant, (9, 0))
+    assert "is damaged and is written again" in caplog.text
+    assert compiler.cache_dir() == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("length", "radices"),
+    [(1, (1,)), (2, (2,)), (16, (4, 4)), (24, (8, 3)), (1536, (8, 8, 8, 3)), (10, ()), (111, ())],
+)
+def test_radices(length, radices):
+    assert find_radices(length) == radices
+
+
+def test_every_block_convolution_of_the_resnets_fits():
+    squares = [(c, c, 3, 3) for c in (64, 128, 256, 512)]
+    points = [(o, i, 1, 1) for i in (64, 256, 512, 1024, 2048) for o in (64, 128, 512, 2048)]
+    for layer in (*squares, *points):
+        assert why_not(CALL._replace(weight_shape=layer), transforms=True) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"weight_shape": (20, 64, 3, 3)}, "its 60 rows have a prime factor above 3"),
+        ({"weight_shape": (64, 64, 5, 5)}, "its 320 rows have a prime factor above 3"),
+        ({"weight_shape": (16, 37, 3, 3)}, "its 111 columns have a prime factor above 3"),
+        ({"weight_shape": (4096, 64, 1, 1)}, "two columns of 4096 float32 pairs do not fit"),
+        ({"weight_shape": (16, 1024, 3, 3)}, "3 rows of 3072 float32 pairs do not fit"),
+        ({"weight_shape": (64, 64, 32, 32)}, "filters of 1024 taps do not fit"),
+        ({"weight_shape": (32768, 32768, 1, 1), "copies": 2}, "need 64-bit indices"),
+    ],
+)
+def test_what_does_not_fit_is_said(change, reason):
+    assert reason in why_not(CALL._replace(**change), transforms=True)
+
+
+def test_a_block_has_whole_sectors_and_no_more_shared_memory_than_there_is():
+    for rows in (1, 12, 64, 192, 768, 1536, 2048, 3072):
+        for item_bytes in (4, 8):
+            columns = columns_at_once(rows, item_bytes)
+            assert 2 * item_bytes * rows * columns <= 48 << 10
+            if rows <= 1536:
+                assert columns * 2 * item_bytes >= 32
+    assert pairs_at_once(1536, 3, 4) == 1
+    assert pairs_at_once(1536, 3, 8) == 0
+
+
+@pytest.mark.parametrize("name", ["fourier_disjoint_weight", "weight_from_basis"])
+def test_ops_are_registered_for_cuda(name):
+    for op_name in (name, f"{name}_backward"):
+        assert torch._C._dispatch_has_kernel_for_dispatch_key(f"repro::{op_name}", "CUDA")
+        assert callable(getattr(host, op_name))
+
+
+def test_the_reason_is_found_without_numba_and_while_compiling():
+    def reason(spectrum, attention):
+        refuse = _refuse_on_cuda(spectrum, attention, (4, 5, 3, 3), Modulation(), 1)
+        return spectrum + (refuse("cpu") is None), refuse("cuda")
+
+    spectrum, attention = torch.zeros(1, 12, 8, 2), torch.ones(2, 1, 4)
+    expected = "its 15 columns have a prime factor above 3"
+    assert reason(spectrum, attention)[1] == expected
+    assert (
+        torch.compile(reason, fullgraph=True, backend="eager")(spectrum, attention)[1] == expected
+    )
+
+
+def test_tensors_must_be_on_a_cuda_device():
+    args = (torch.ones(1, 2, 3, 2), torch.zeros(2, 3, dtype=torch.int32), torch.ones(1, 1, 1))
+    factors = (torch.ones(1, 4), torch.ones(1, 2), torch.ones(1, 1), torch.ones(1, 4))
+    factors = (*factors, torch.ones(2, 0))
+    with pytest.raises(ValueError, match="spectrum must be on one CUDA device, got cpu"):
+        host.fourier_disjoint_weight(*args, *factors, (2, 4, 1, 1), 1)
+
+
+def test_a_grid_beyond_what_a_gpu_has_is_refused(monkeypatch):
+    step = plan_spectrum_forward(CALL).steps[0]._replace(blocks=2**31)
+    with pytest.raises(ValueError, match="mix_columns needs 2147483648 blocks"):
+        fourier_compiler.prepare(step, step.tensors, torch.device("cuda", 0))
+
+
+def test_launches_name_the_tensors_and_carry_the_sizes(monkeypatch):
+    """With a stand-in for the driver: what would be handed to it."""
+    plan = plan_spectrum_forward(CALL)
+    names = {name for step in plan.steps for name in step.tensors}
+    tensors = {name: torch.empty(1) for name in sorted(names)}
+    prepared = []
+
+    def launched(launches, addresses, device):
+        for step, one in zip(plan.steps, launches, strict=True):
+            expected = [tensors[name].data_ptr() for name in step.tensors]
+            assert [addresses[i] for i in one.pointers] == expected
+            assert one.sizes == step.sizes
+            assert {size.dtype for size in one.sizes} == {np.dtype(np.int32)}
+            prepared.append((one.kernel, one.config))
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(fourier_compiler, "_load", lambda variant, capability: variant.kernel)
+    monkeypatch.setattr(launch, "_config", lambda blocks, threads: (blocks, threads))
+    monkeypatch.setattr(host, "check_tensors", lambda names, tensors, like: like.device)
+    monkeypatch.setattr(host, "launch", launched)
+    host._prepared.cache_clear()
+    try:
+        host.execute(plan, tensors, tensors["attention"])
+    finally:
+        host._prepared.cache_clear()
+    assert prepared == [(step.variant.kernel, (step.blocks, step.threads)) for step in plan.steps]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("form", ["spectrum", "basis"])
+@pytest.mark.parametrize("case", [*FOURIER_CASES, *LARGE_CASES], ids=str)
+def test_kernels_on_the_device_agree_with_the_reference(case, form):
+    def call(backend, args):
+        args = [arg.detach().clone().requires_grad_() for arg in args]
+        first, attention, *factors = args
+        options = {"groups": case.groups, "backend": backend}
+        if form == "spectrum":
+            shape, group_map = case.weight_shape, case.group_map("cuda")
+            modulation = case.modulation(factors)
+            out = fourier_disjoint_weight(first, group_map, attention, shape, modulation, **options)
+        else:
+            out = weight_from_basis(
+                first, attention.flatten(1), case.modulation(factors), **options
+            )
+        grad_out = torch.linspace(-1, 1, out.numel(), device="cuda", dtype=out.dtype)
+        return [out, *torch.autograd.grad(out, args, grad_out.view(out.shape))]
+
+    if form == "spectrum" and not all(find_radices(length) for length in case.matrix):
+        pytest.skip(f"no kernel transforms a matrix of {case.matrix}")
+    args = case.make(torch.float32, "cuda")
+    if form == "basis":
+        args[0] = case.basis(args[0].double()).float()
+    results = (call("cuda", args), call("reference", args))
+    truth = call("reference", [arg.double() for arg in args])
+    terms = math.prod(case.weight_shape) * case.batch
+    for values in zip(*results, truth, strict=True):
+        assert_as_accurate(*values, terms=terms)
