@@ -173,9 +173,9 @@ def _product(arguments: tuple[Any, ...], out: Tensor) -> Mapping[str, int]:
     return {"linear": out.numel() * arguments[0].shape[-1]}
 
 
-@rule("repro.ddf")
+@rule("repro.ddf", "repro.ddf_up")
 def _ddf(arguments: tuple[Any, ...], out: Tensor) -> Mapping[str, int]:
-    rows, columns = arguments[1].shape[2:]
+    rows, columns = arguments[1].shape[-2:]
     return {"dynamic_filter": out.numel() * rows * columns}
 
 
