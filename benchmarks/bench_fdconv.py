@@ -148,7 +148,7 @@ def cases(
         "per_sample": without_gradients(per_sample),
         "basis": without_gradients(lambda: from_basis(kept)),
     }
-    takes_kept = kernel_num <= BASIS_WEIGHTS_PER_TRANSFORM * N
+    takes_kept = kernel_num <= BASIS_WEIGHTS_PER_TRANSFORM["cpu"] * N
     forward["layer"] = forward["basis" if takes_kept else "per_sample"]
     leaves = [spectrum, attention, *(factor for factor in modulation if factor is not None)]
 
