@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 import torch
 from cases import DDFCase
 
 from repro.ops import ddf
-from repro.ops.cpu import host, jit, plan, tasks, tile
+from repro.ops.cpu import host, jit, plan, tasks, threads, tile
 from repro.ops.cpu.host import ddf_forward
+from repro.ops.cpu.threads import take_task
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,34 +93,47 @@ def test_what_lies_in_fresh_memory_does_not_count(stride, monkeypatch):
     torch.testing.assert_close(out, ddf(*args, backend="reference", stride=stride))
 
 
-def test_every_task_is_taken_once_whatever_the_number_of_threads(monkeypatch):
-    for threads in (1, 2, 5):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        for count in (0, 1, 4, 70):
-            taken = np.zeros(count, int)
-            take, lock = numba.njit(lambda counter: jit.take_task(counter)), threading.Lock()
+@jit.kernel
+def count_tasks(counter, tasks, taken):
+    task = take_task(counter)
+    while task < tasks:
+        taken[task] += 1
+        task = take_task(counter)
 
-            def kernel(counter, tasks, taken=taken, take=take, lock=lock):
-                while (task := take(counter)) < tasks:
-                    with lock:
-                        taken[task] += 1
 
-            jit.run(kernel, count)
+@jit.kernel
+def fail_at_the_last(counter, tasks, size):
+    while take_task(counter) < tasks - 1:
+        pass
+    size[0] = np.empty(1 << 59).size
+
+
+@pytest.fixture(params=["team", "pool"])
+def threads_of(request, monkeypatch):
+    """Sets the number of threads; theirs are OpenMP's, or, as after a fork, Python's."""
+    if request.param == "pool":
+        monkeypatch.setattr(threads, "_openmp", lambda: 0)
+    return lambda count: monkeypatch.setattr(torch, "get_num_threads", lambda: count)
+
+
+def test_every_task_is_taken_once_whatever_the_number_of_threads(threads_of):
+    for count in (1, 2, 5):
+        threads_of(count)
+        for number in (0, 1, 4, 70):
+            taken = np.zeros(number, int)
+            threads.run(count_tasks, number, taken)
             assert (taken == 1).all()
 
 
-def test_an_error_in_a_thread_reaches_the_caller(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    started = threading.Event()
+def test_a_lack_of_memory_in_any_thread_reaches_the_caller(threads_of):
+    for count in (1, 3):
+        threads_of(count)
+        with pytest.raises(MemoryError):
+            threads.run(fail_at_the_last, 4, np.zeros(1))
 
-    def kernel(counter, tasks):
-        if threading.current_thread() is not threading.main_thread():
-            started.set()
-            raise ArithmeticError("in another thread")
-        assert started.wait(10)
 
-    with pytest.raises(ArithmeticError, match="in another thread"):
-        jit.run(kernel, 4)
+def test_kernels_run_in_the_threads_of_pytorch():
+    assert threads._openmp() != 0, torch.__config__.parallel_info()
 
 
 def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):

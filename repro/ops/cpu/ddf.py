@@ -23,10 +23,11 @@ computes the others again, tap by tap.
 
 from __future__ import annotations
 
-from repro.ops.cpu.jit import inlined, kernel, take_task
+from repro.ops.cpu.jit import inlined, kernel
 from repro.ops.cpu.plan import Array, Layout, Taps
 from repro.ops.cpu.taps import load_each, products, spread_each, sum_taps, take
 from repro.ops.cpu.tasks import channels_from, len_filter, locate, may_bypass, read_four
+from repro.ops.cpu.threads import take_task
 from repro.ops.cpu.tile import clear_outside, pack, pack_ones, round_up, scratch
 from repro.ops.cpu.vector import (
     keep_first,

@@ -11,7 +11,7 @@ channels to a pixel's, is summed afterwards, in an order that follows from the s
 
 from __future__ import annotations
 
-from repro.ops.cpu.jit import inlined, kernel, take_task
+from repro.ops.cpu.jit import inlined, kernel
 from repro.ops.cpu.plan import Array, Layout, Taps
 from repro.ops.cpu.taps import (
     add_products,
@@ -34,6 +34,7 @@ from repro.ops.cpu.tasks import (
     read_four,
     read_gradients,
 )
+from repro.ops.cpu.threads import take_task
 from repro.ops.cpu.tile import (
     clear_outside,
     pack,

@@ -19,7 +19,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from repro.ops.cpu.jit import kernel, take_task
+from repro.ops.cpu.jit import kernel
+from repro.ops.cpu.threads import take_task
 
 # Indices are unsigned: Numba wraps signed ones around the end of an array, which costs a select per
 # access.

@@ -25,7 +25,7 @@ from repro.ops.cpu.fourier_disjoint_weight import (
     modulate_kernel,
 )
 from repro.ops.cpu.fourier_disjoint_weight_mix import mix_backward_kernel, mix_kernel
-from repro.ops.cpu.jit import run
+from repro.ops.cpu.threads import run
 
 # Of the matrices that are between spectrum and weights at a time, one sample at least.
 CHUNK_BYTES = 4 << 20

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from repro.ops.cpu.jit import kernel, take_task
+from repro.ops.cpu.jit import kernel
+from repro.ops.cpu.threads import take_task
 
 # Indices are unsigned: Numba wraps signed ones around the end of an array, which costs a select per
 # access.

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from repro.ops.cpu.ddf import forward_kernel
 from repro.ops.cpu.ddf_backward import backward_kernel
-from repro.ops.cpu.jit import run
 from repro.ops.cpu.plan import Array, Plan, plan
+from repro.ops.cpu.threads import run
 from repro.ops.reference.ddf import ddf_backward_reference, ddf_reference
 
 
