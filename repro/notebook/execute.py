@@ -85,9 +85,8 @@ def _this_interpreter_as_kernel() -> Iterator[None]:
             encoding="utf-8",
         )
         root = repository_root()
-        # OpenMP's threads spin while they wait, and beside other jobs on two cores training fell to
-        # a thirtieth. Measured alone, a thousand spins gave 1155 and 863 images/s (base, DDF) and
-        # the default 1129 and 949, in single runs of 4 s; beside other jobs it was not compared.
+        # OpenMP's threads spin while they wait, and keep the
+        # cores from other jobs on the machine; after so many turns they sleep instead.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         with (
             _prepended("JUPYTER_PATH", [folder]),
