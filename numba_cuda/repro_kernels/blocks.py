@@ -17,3 +17,7 @@ SUMMED_CHANNELS = 16
 
 # Of the general kernels.
 GENERAL_CHANNELS = 16
+
+# Blocks that keep a large GPU busy: four on each of 132 multiprocessors. Where there would be
+# fewer, each does less.
+WANTED = 528

@@ -22,24 +22,9 @@ from numba import cuda
 from numba.cuda import types
 from numba.cuda.np import numpy_support
 
-from repro_kernels import blocks
-from repro_kernels.ddf import KERNELS
-from repro_kernels.storage import STORAGES
+from repro_kernels.steps import Variant
 
 log = logging.getLogger(__name__)
-
-
-class Variant(NamedTuple):
-    """One kernel, compiled for one set of constants."""
-
-    kernel: str  # with form, a key of KERNELS
-    form: str
-    kernel_size: int
-    kernel_combine: str  # "mul" or "add"
-    dtype: str  # a key of STORAGES
-    stride: int = 1  # where the kernel does not take them when it runs
-    dilation: int = 1
-    scale_factor: int = 1
 
 
 class Resources(NamedTuple):
@@ -55,14 +40,6 @@ class MissingToolchainError(RuntimeError):
     """Something that compiling or launching a kernel needs is not on this machine."""
 
 
-def function(variant: Variant) -> Any:
-    """The Python function of a variant, as Numba and the simulator take it."""
-    kernel = KERNELS[variant.kernel, variant.form]
-    constants = {name: getattr(variant, name) for name in kernel.constants}
-    add = variant.kernel_combine == "add"
-    return kernel.make(variant.kernel_size, add, STORAGES[variant.dtype], **constants)
-
-
 def compile_variant(variant: Variant, capability: tuple[int, int]) -> tuple[bytes, str, Resources]:
     """Machine code for a compute capability such as (9, 0).
 
@@ -72,7 +49,7 @@ def compile_variant(variant: Variant, capability: tuple[int, int]) -> tuple[byte
         MissingToolchainError: NVVM or nvJitLink is not installed.
     """
     ltoir = _translate(variant, capability, "ltoir")
-    cubin, text = _link(ltoir, capability)
+    cubin, text = _link(ltoir, capability, variant.kernel)
     entry = re.search(r"Compiling entry function '(\w+)'", text)
     if entry is None:
         raise RuntimeError(f"nvJitLink named no kernel for {variant}: {text!r}")
@@ -130,32 +107,24 @@ def cache_dir() -> Path:
 
 
 def _signature(variant: Variant) -> Any:
-    kernel, storage = KERNELS[variant.kernel, variant.form], STORAGES[variant.dtype]
-    pointers = (
-        types.CPointer(numpy_support.from_dtype(np.dtype(memory)))
-        for memory in (
-            storage.accumulator if name == "parts" else storage.memory for name in kernel.tensors
-        )
-    )
-    size = types.int64 if kernel.wide else types.int32
-    return types.void(*pointers, *(size,) * len(kernel.sizes))
+    pointers = (types.CPointer(_numba_type(memory)) for memory in variant.pointers)
+    return types.void(*pointers, *map(_numba_type, variant.integers))
 
 
-def _launch_bounds(variant: Variant) -> tuple[int, int] | None:
-    at_once = KERNELS[variant.kernel, variant.form].blocks_at_once.get(variant.kernel_size)
-    return at_once and (blocks.THREADS, at_once)
+def _numba_type(memory: type) -> Any:
+    return numpy_support.from_dtype(np.dtype(memory))
 
 
 def _translate(variant: Variant, capability: tuple[int, int], output: str) -> Any:
     try:
         code, _ = cuda.compile(
-            function(variant),
+            variant.function(),
             _signature(variant),
             device=False,
             abi="numba",
             cc=capability,
             output=output,
-            launch_bounds=_launch_bounds(variant),
+            launch_bounds=variant.launch_bounds,
         )
     except (ImportError, OSError, cuda.CudaSupportError) as error:
         raise MissingToolchainError(
@@ -164,7 +133,7 @@ def _translate(variant: Variant, capability: tuple[int, int], output: str) -> An
     return code
 
 
-def _link(ltoir: bytes, capability: tuple[int, int]) -> tuple[bytes, str]:
+def _link(ltoir: bytes, capability: tuple[int, int], name: str) -> tuple[bytes, str]:
     try:
         from cuda.bindings import nvjitlink
 
@@ -177,7 +146,7 @@ def _link(ltoir: bytes, capability: tuple[int, int]) -> tuple[bytes, str]:
     options = [f"-arch=sm_{major}{minor}", "-lto", "-Xptxas=-v"]
     linker = nvjitlink.create(len(options), options)
     try:
-        nvjitlink.add_data(linker, nvjitlink.InputType.LTOIR, ltoir, len(ltoir), "ddf")
+        nvjitlink.add_data(linker, nvjitlink.InputType.LTOIR, ltoir, len(ltoir), name)
         nvjitlink.complete(linker)
         text = bytearray(nvjitlink.get_info_log_size(linker))
         nvjitlink.get_info_log(linker, text)
@@ -190,7 +159,7 @@ def _link(ltoir: bytes, capability: tuple[int, int]) -> tuple[bytes, str]:
 
 def _key(variant: Variant, capability: tuple[int, int]) -> str:
     """Names a cubin by all that it is made from."""
-    parts = (_sources(), _versions(), *variant, capability)
+    parts = (_sources(), _versions(), type(variant).__module__, variant, capability)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

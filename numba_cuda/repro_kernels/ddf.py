@@ -16,7 +16,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from repro_kernels import (
+    blocks,
     ddf_general,
     ddf_parts,
     ddf_row,
@@ -26,6 +29,7 @@ from repro_kernels import (
     ddf_vector,
     ddf_vector_backward,
 )
+from repro_kernels.storage import STORAGES
 
 
 class Kernel(NamedTuple):
@@ -48,6 +52,45 @@ class Kernel(NamedTuple):
     wide: bool = False
     constants: tuple[str, ...] = ()
     blocks_at_once: Mapping[int, int] = MappingProxyType({})
+
+
+class Variant(NamedTuple):
+    """One kernel, compiled for one set of constants: a `steps.Variant`."""
+
+    kernel: str  # with form, a key of KERNELS
+    form: str
+    kernel_size: int
+    kernel_combine: str  # "mul" or "add"
+    dtype: str  # a key of STORAGES
+    stride: int = 1  # where the kernel does not take them when it runs
+    dilation: int = 1
+    scale_factor: int = 1
+
+    @property
+    def pointers(self) -> tuple[type, ...]:
+        storage = STORAGES[self.dtype]
+        return tuple(
+            storage.accumulator if name == "parts" else storage.memory
+            for name in self._made.tensors
+        )
+
+    @property
+    def integers(self) -> tuple[type, ...]:
+        return (np.int64 if self._made.wide else np.int32,) * len(self._made.sizes)
+
+    @property
+    def launch_bounds(self) -> tuple[int, int] | None:
+        at_once = self._made.blocks_at_once.get(self.kernel_size)
+        return at_once and (blocks.THREADS, at_once)
+
+    def function(self) -> Callable[..., None]:
+        constants = {name: getattr(self, name) for name in self._made.constants}
+        add = self.kernel_combine == "add"
+        return self._made.make(self.kernel_size, add, STORAGES[self.dtype], **constants)
+
+    @property
+    def _made(self) -> Kernel:
+        return KERNELS[self.kernel, self.form]
 
 
 def _kernel(

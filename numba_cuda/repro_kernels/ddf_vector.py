@@ -5,7 +5,7 @@ The spatial taps of the four pixels stay in registers while the thread runs thro
 CHANNELS channels; the channel filters come from shared memory. A row of x is one load of four
 values; what lies left and right of them comes from the neighbouring lanes by warp shuffle, except
 at the ends of the warp. Indices are int32, relative to the image: Numba computes int32 * int32 in
-64 bits unless the result is cut back, which cost half of the speed.
+64 bits unless the result is cut back, and longer index arithmetic is a longer inner loop.
 """
 
 from __future__ import annotations

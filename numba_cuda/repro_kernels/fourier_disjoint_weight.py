@@ -13,11 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from repro_kernels import fourier_disjoint_weight_basis as basis
 from repro_kernels import fourier_disjoint_weight_column as column
 from repro_kernels import fourier_disjoint_weight_mix as mix
 from repro_kernels import fourier_disjoint_weight_modulation as modulation
 from repro_kernels import fourier_disjoint_weight_row as row
+from repro_kernels.storage import STORAGES
 
 
 class Kernel(NamedTuple):
@@ -35,11 +38,28 @@ class Kernel(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """One kernel, compiled for one set of constants."""
+    """One kernel, compiled for one set of constants: a `steps.Variant`."""
 
     kernel: str  # a key of KERNELS
     dtype: str  # "float32" or "float64"
     constants: tuple[int, ...]  # what `make` takes after storage, in its order
+
+    @property
+    def pointers(self) -> tuple[type, ...]:
+        memory = STORAGES[self.dtype].memory
+        tensors = KERNELS[self.kernel].tensors
+        return tuple(np.int32 if name == "group_map" else memory for name in tensors)
+
+    @property
+    def integers(self) -> tuple[type, ...]:
+        return (np.int32,) * len(KERNELS[self.kernel].sizes)
+
+    @property
+    def launch_bounds(self) -> None:
+        """None: the compiler decides how many registers they take."""
+
+    def function(self) -> Callable[..., None]:
+        return KERNELS[self.kernel].make(STORAGES[self.dtype], *self.constants)
 
 
 def _kernel(make: Callable[..., Any], tensors: str, sizes: str) -> Kernel:

@@ -13,17 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from repro_kernels.fourier_disjoint_weight_compile import prepare
 from repro_kernels.fourier_disjoint_weight_fft import roots_of_unity
 from repro_kernels.fourier_disjoint_weight_limits import Call, why_not
 from repro_kernels.fourier_disjoint_weight_plan import (
-    Plan,
     plan_basis_backward,
     plan_basis_forward,
     plan_spectrum_backward,
     plan_spectrum_forward,
 )
-from repro_kernels.launch import Launch, check_tensors, launch
+from repro_kernels.launch import Launch, check_tensors, launch, prepare
+from repro_kernels.steps import Plan, Step
 
 ALIGNMENT = 16  # bytes, of vector loads
 
@@ -181,7 +180,7 @@ def execute(plan: Plan, tensors: Tensors, like: Tensor) -> None:
 
 @lru_cache(maxsize=1024)
 def _prepared(
-    steps: tuple[Any, ...], names: tuple[str, ...], device: torch.device
+    steps: tuple[Step, ...], names: tuple[str, ...], device: torch.device
 ) -> tuple[Launch, ...]:
     return tuple(prepare(step, names, device) for step in steps)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from repro_kernels import blocks as block_sizes
 from repro_kernels.fourier_disjoint_weight import KERNELS, Variant
 from repro_kernels.fourier_disjoint_weight_basis import LEFT, RIGHT, THREADS
 from repro_kernels.fourier_disjoint_weight_limits import (
@@ -19,24 +18,7 @@ from repro_kernels.fourier_disjoint_weight_limits import (
     threads_of,
 )
 from repro_kernels.fourier_disjoint_weight_mix import THREADS as MIX_THREADS
-from repro_kernels.plan import BLOCKS_WANTED
-
-
-class Step(NamedTuple):
-    """One launch."""
-
-    variant: Variant
-    blocks: int
-    threads: int
-    tensors: tuple[str, ...]  # names, in the order of the kernel's pointers
-    sizes: tuple[int, ...]  # in the kernel's order, int32
-
-
-class Plan(NamedTuple):
-    """The launches of a call, in order, and the shapes of the scratch that they share."""
-
-    steps: tuple[Step, ...]
-    scratch: dict[str, tuple[int, ...]]
+from repro_kernels.steps import Plan, Step
 
 
 def plan_spectrum_forward(call: Call) -> Plan:
@@ -281,7 +263,7 @@ def _spectra(call: Call) -> tuple[int, ...]:
 
 def _slices(blocks: int, most: int) -> int:
     """Pieces of a long sum, so that enough blocks take part."""
-    return max(1, min(most, BLOCKS_WANTED // max(blocks, 1)))
+    return max(1, min(most, block_sizes.WANTED // max(blocks, 1)))
 
 
 def _step(

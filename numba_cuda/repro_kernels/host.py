@@ -9,7 +9,8 @@ from torch import Tensor
 
 from repro_kernels.choice import Call, why_not_up
 from repro_kernels.launch import Launch, check_tensors, launch, prepare
-from repro_kernels.plan import Plan, plan_backward, plan_forward
+from repro_kernels.plan import plan_backward, plan_forward
+from repro_kernels.steps import Plan
 
 FORWARD_TENSORS = ("x", "channel_filter", "spatial_filter", "out")
 BACKWARD_TENSORS = (
@@ -20,7 +21,6 @@ BACKWARD_TENSORS = (
     "grad_x",
     "grad_channel",
     "grad_spatial",
-    "parts",
 )
 
 
@@ -43,7 +43,7 @@ def ddf_forward(
     """
     given = (x.contiguous(), channel_filter.contiguous(), spatial_filter.contiguous())
     if stride == 1:
-        out = torch.empty_like(given[0])  # 2 us faster than by its shape
+        out = torch.empty_like(given[0])  # the shape is not built anew
     else:
         out = x.new_empty((*x.shape[:2], *spatial_filter.shape[2:]))
     _run(FORWARD_TENSORS, (*given, out), given[1], stride, dilation, kernel_combine, form)
@@ -144,7 +144,7 @@ def _run(
     pointers = [tensor.data_ptr() for tensor in tensors]
     align = 4 * x.element_size()
     aligned = not any(pointer % align for pointer in pointers)
-    ready, parts, parts_dtype = _prepared(
+    ready, scratch, sum_dtype = _prepared(
         names,
         x.shape,
         channel_filter.shape[-1],
@@ -157,9 +157,9 @@ def _run(
         scale_factor,
         device,
     )
-    if parts:
-        scratch = torch.empty(parts, dtype=parts_dtype, device=device)
-        pointers.append(scratch.data_ptr())
+    # Held until the launch: a tensor that is gone lends its memory to the next.
+    parts = [torch.empty(shape, dtype=sum_dtype, device=device) for shape in scratch]
+    pointers += [tensor.data_ptr() for tensor in parts]
     launch(ready, pointers, device)
 
 
@@ -176,8 +176,8 @@ def _prepared(
     form: str | None,
     scale_factor: int,
     device: torch.device,
-) -> tuple[tuple[Launch, ...], int, torch.dtype]:
-    """Launches of a call, and its scratch: how many values, of which dtype."""
+) -> tuple[tuple[Launch, ...], tuple[tuple[int, ...], ...], torch.dtype]:
+    """Launches of a call, and its scratch: of which shapes, of which dtype."""
     call = Call(
         (shape[0], shape[1], shape[2], shape[3]),
         kernel_size,
@@ -189,5 +189,6 @@ def _prepared(
         scale_factor,
     )
     plan: Plan = (plan_forward if names is FORWARD_TENSORS else plan_backward)(call, form)
-    ready = tuple(prepare(step, names, device) for step in plan.steps)
-    return ready, plan.parts, torch.float64 if dtype == torch.float64 else torch.float32
+    ready = tuple(prepare(step, (*names, *plan.scratch), device) for step in plan.steps)
+    sum_dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    return ready, tuple(plan.scratch.values()), sum_dtype

@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 from math import prod
-from typing import NamedTuple
 
 from repro_kernels import blocks as block_sizes
 from repro_kernels.blocks import WARP
 from repro_kernels.choice import SMALLEST_CHUNK, Call, choose
-from repro_kernels.compile import Variant
-from repro_kernels.ddf import KERNELS
+from repro_kernels.ddf import KERNELS, Variant
 from repro_kernels.ddf_row import rows_per_thread
-
-# Blocks that keep a large GPU busy: four on each of 132 multiprocessors. Where there would be
-# fewer, each runs through fewer channels.
-BLOCKS_WANTED = 528
+from repro_kernels.steps import Plan, Step
 
 BACKWARD = ("backward_x", "backward_channel", "backward_spatial")
-
-
-class Step(NamedTuple):
-    """One launch."""
-
-    variant: Variant
-    blocks: int
-    threads: int
-    tensors: tuple[str, ...]  # names, in the order of the kernel's pointers
-    sizes: tuple[int, ...]  # in the kernel's order
-    wide: bool  # sizes of 64 bits, not 32
-
-
-class Plan(NamedTuple):
-    """The launches of a call, in order, and how many values of scratch ("parts") they share."""
-
-    steps: tuple[Step, ...]
-    parts: int
 
 
 def plan_forward(call: Call, form: str | None = None) -> Plan:
@@ -45,8 +22,8 @@ def plan_forward(call: Call, form: str | None = None) -> Plan:
     """
     form = "up" if call.scale_factor > 1 else choose("forward", call, form)
     if prod(call.shape) == 0:
-        return Plan((), 0)
-    return Plan((_step("forward", form, call, _sizes("forward", form, call)),), 0)
+        return Plan((), {})
+    return Plan((_step("forward", form, call, _sizes("forward", form, call)),), {})
 
 
 def plan_backward(call: Call, form: str | None = None) -> Plan:
@@ -61,23 +38,23 @@ def plan_backward(call: Call, form: str | None = None) -> Plan:
         chosen = {kernel: choose(kernel, call, form) for kernel in BACKWARD}
     if prod(call.shape) == 0:  # without channels, the spatial filter has a gradient of zeros
         if call.shape[0] == 0:
-            return Plan((), 0)
+            return Plan((), {})
         chosen = {"backward_spatial": "up" if call.scale_factor > 1 else "general"}
     elif chosen["backward_x"] == chosen["backward_channel"] == "vector":
         chosen = {
             "backward_x_channel": "vector",
             "backward_spatial": chosen["backward_spatial"],
         }
-    steps, parts = [], 0
+    steps, scratch = [], {}
     for kernel, its_form in chosen.items():
         sizes = _sizes(kernel, its_form, call)
         step = _step(kernel, its_form, call, sizes)
         steps.append(step)
         if "parts" in step.tensors:
             taps = (call.scale_factor * call.kernel_size) ** 2
-            parts = sizes["blocks"] * prod(call.shape[:2]) * taps
+            scratch["parts"] = (sizes["blocks"], *call.shape[:2], taps)
             steps.append(_step("backward_channel_sum", "row", call, sizes))
-    return Plan(tuple(steps), parts)
+    return Plan(tuple(steps), scratch)
 
 
 def _step(kernel: str, form: str, call: Call, sizes: dict[str, int]) -> Step:
@@ -90,7 +67,6 @@ def _step(kernel: str, form: str, call: Call, sizes: dict[str, int]) -> Step:
         block_sizes.THREADS,
         made.tensors,
         tuple(sizes[name] for name in made.sizes),
-        made.wide,
     )
 
 
@@ -118,7 +94,7 @@ def _sizes(kernel: str, form: str, call: Call) -> dict[str, int]:
     sums_taps = form != "vector" and kernel == "backward_channel"
     chunk = block_sizes.SUMMED_CHANNELS if sums_taps else block_sizes.CHANNELS
     while chunk > SMALLEST_CHUNK and (
-        chunk >= 2 * channels or batch * _divide_up(channels, chunk) * blocks < BLOCKS_WANTED
+        chunk >= 2 * channels or batch * _divide_up(channels, chunk) * blocks < block_sizes.WANTED
     ):
         chunk //= 2
     chunks = 1 if kernel == "backward_spatial" else _divide_up(channels, chunk)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -81,10 +83,18 @@ def test_plans_name_kernels_with_all_their_sizes(case):
     for form in (None, "general"):
         for step in (*plan_forward(call, form).steps, *plan_backward(call, form).steps):
             kernel = KERNELS[step.variant.kernel, step.variant.form]
-            assert len(step.sizes) == len(kernel.sizes)
             assert step.tensors == kernel.tensors
             assert 0 < step.blocks < 2**31
-            assert step.wide or max(step.sizes) < 2**31
+            assert [int(size) for size in step.integers()] == list(step.sizes)
+
+
+def test_what_decides_and_what_describes_imports_no_numba():
+    code = (
+        "import sys; from repro_kernels import choice, fourier_disjoint_weight_limits, steps;"
+        "print([name for name in sys.modules if name.split('.')[0] in ('numba', 'llvmlite')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_an_empty_batch_needs_no_kernel():

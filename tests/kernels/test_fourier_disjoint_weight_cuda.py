@@ -1,4 +1,4 @@
-"""The CUDA side of Fourier disjoint weights without a GPU: machine code, limits, registration.
+"""The CUDA side of Fourier disjoint weights without a GPU: limits, registration, launches.
 
 What the kernels compute is tested in sim/; on a GPU, the last tests here run them there.
 """
@@ -6,7 +6,6 @@ What the kernels compute is tested in sim/; on a GPU, the last tests here run th
 from __future__ import annotations
 
 import math
-import re
 
 import numpy as np
 import pytest
@@ -20,12 +19,8 @@ from repro.ops.fourier_disjoint_weight import (
     weight_from_basis,
 )
 from repro.ops.reference.fourier_disjoint_weight import Modulation
-from repro_kernels import compile as compiler
-from repro_kernels import fourier_disjoint_weight_compile as fourier_compiler
 from repro_kernels import fourier_disjoint_weight_host as host
-from repro_kernels import fourier_disjoint_weight_resources as resources
 from repro_kernels import launch
-from repro_kernels.fourier_disjoint_weight import KERNELS, Variant
 from repro_kernels.fourier_disjoint_weight_limits import (
     Call,
     columns_at_once,
@@ -34,105 +29,8 @@ from repro_kernels.fourier_disjoint_weight_limits import (
     why_not,
 )
 from repro_kernels.fourier_disjoint_weight_plan import plan_spectrum_forward
-from repro_kernels.sass import disassemble, find_nvdisasm, inner_loop
 
-# What was measured when the kernels were written, up to the next multiple of eight, in which a GPU
-# gives registers.
-REGISTERS = {
-    "mix_columns": 56,
-    "rows_to_weight": 56,
-    "rows_to_spectra": 56,
-    "transform_columns": 48,
-    "basis_to_weight": 80,
-    "modulate_backward": 120,
-    "unmix_spectrum": 32,
-    "unmix_attention": 40,
-    "combine": 72,
-    "multiply": 112,
-}
-REGISTERS_FLOAT64 = {"modulate_backward": 96, "multiply": 120}
-
-# Kernels that are compiled anew here, and instructions that their machine code must have.
-COMPILED = {
-    Variant("mix_columns", "float32", (64, 1)): {"LDG.E.64", "STG.E.64"},
-    Variant("rows_to_weight", "float32", (1, 1, 64, 4, 5, 1)): {"LDG.E.64", "STG.E.128"},
-    Variant("basis_to_weight", "float32", (9, 4, 5)): {"LDG.E.128", "STG.E.128", "LDS.128"},
-    Variant("modulate_backward", "float32", (9, 5)): {"SHFL.BFLY"},
-    Variant("combine", "float32", (4,)): {"LDG.E.128", "STG.E.128", "LDS.128"},
-    Variant("multiply", "float32", (4,)): {"LDG.E.128", "SHFL.BFLY"},
-    Variant("unmix_spectrum", "float32", ()): {"LDG.E.64", "STG.E.64"},
-    Variant("unmix_attention", "float32", ()): {"LDG.E.64", "SHFL.BFLY"},
-}
 CALL = Call(4, 1, 64, (64, 64, 3, 3), 1, 5, "float32")
-
-
-@pytest.fixture
-def nvdisasm():
-    found = find_nvdisasm()
-    if found is None:
-        pytest.skip("nvdisasm is neither on the PATH nor in Triton's package")
-    return found
-
-
-def named(row):
-    constants = tuple(int(value) for value in row["constants"].split())
-    return Variant(row["kernel"], row["dtype"], constants), row["capability"]
-
-
-def test_the_table_has_every_kernel_of_the_layers_on_every_architecture():
-    names = [f"{major}.{minor}" for major, minor in resources.CAPABILITIES]
-    expected = {(variant, name) for variant in resources.variants() for name in names}
-    assert {named(row) for row in resources.read()} == expected
-    assert {row["kernel"] for row in resources.read()} == set(KERNELS)
-
-
-def test_no_kernel_spills_or_exceeds_its_registers_or_shared_memory():
-    for row in resources.read():
-        assert (row["stack_bytes"], row["spilled_bytes"]) == ("0", "0"), row
-        limit = REGISTERS[row["kernel"]]
-        if row["dtype"] == "float64":
-            limit = REGISTERS_FLOAT64.get(row["kernel"], 80)
-        assert int(row["registers"]) <= limit, row
-        assert int(row["shared_bytes"]) <= 48 << 10, row
-
-
-@pytest.mark.parametrize("variant", COMPILED, ids=lambda variant: variant.kernel)
-def test_kernels_cost_what_the_table_says(variant, nvdisasm):
-    """Compiled as for a launch: translated for the architecture that it is linked for."""
-    (row,) = (row for row in resources.read() if named(row) == (variant, "9.0"))
-    cubin, entry, taken = fourier_compiler.compile_variant(variant, (9, 0))
-    assert f"{variant.kernel}_kernel" in entry
-    for name in ("stack_bytes", "spilled_bytes", "shared_bytes"):
-        assert getattr(taken, name) == int(row[name])
-    assert taken.registers <= REGISTERS[variant.kernel]
-    code = disassemble(cubin, nvdisasm)
-    loop = inner_loop(code)
-    assert loop.instructions == pytest.approx(int(row["loop_instructions"]), rel=0.1)
-    assert loop.vector_loads == int(row["loop_vector_loads"])
-    assert [name for name in COMPILED[variant] if f" {name}" not in code] == []
-    assert re.search(r"\b(DADD|DMUL|DFMA|F2F\.F(32\.F)?64|LDL|STL)\b", code) is None
-
-
-def test_a_kernel_is_measured_on_every_architecture(nvdisasm):
-    variant = Variant("unmix_spectrum", "float32", ())
-    recorded = [row for row in resources.read() if named(row)[0] == variant]
-    for measured, row in zip(resources.measure(variant, nvdisasm), recorded, strict=True):
-        assert named(measured) == named(row)
-        assert measured["shared_bytes"] == row["shared_bytes"]
-
-
-def test_cubins_are_kept_and_a_damaged_one_is_replaced(tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("REPRO_KERNEL_CACHE", str(tmp_path))
-    variant = Variant("unmix_spectrum", "float32", ())
-    first = fourier_compiler.cached_cubin(variant, (9, 0))
-    (path,) = tmp_path.iterdir()
-    with monkeypatch.context() as patch:
-        patch.setattr(fourier_compiler, "compile_variant", None)  # not called
-        assert fourier_compiler.cached_cubin(variant, (9, 0)) == first
-    path.write_bytes(path.read_bytes()[:-1])
-    fourier_compiler.cached_cubin(variant, (9, 0))
-    assert "is damaged and is written again" in caplog.text
-    assert compiler.cache_dir() == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -208,7 +106,7 @@ def test_tensors_must_be_on_a_cuda_device():
 def test_a_grid_beyond_what_a_gpu_has_is_refused(monkeypatch):
     step = plan_spectrum_forward(CALL).steps[0]._replace(blocks=2**31)
     with pytest.raises(ValueError, match="mix_columns needs 2147483648 blocks"):
-        fourier_compiler.prepare(step, step.tensors, torch.device("cuda", 0))
+        launch.prepare(step, step.tensors, torch.device("cuda", 0))
 
 
 def test_launches_name_the_tensors_and_carry_the_sizes(monkeypatch):
@@ -227,7 +125,7 @@ def test_launches_name_the_tensors_and_carry_the_sizes(monkeypatch):
             prepared.append((one.kernel, one.config))
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    monkeypatch.setattr(fourier_compiler, "_load", lambda variant, capability: variant.kernel)
+    monkeypatch.setattr(launch, "_load", lambda variant, capability: variant.kernel)
     monkeypatch.setattr(launch, "_config", lambda blocks, threads: (blocks, threads))
     monkeypatch.setattr(host, "check_tensors", lambda names, tensors, like: like.device)
     monkeypatch.setattr(host, "launch", launched)

@@ -11,7 +11,8 @@ from cases import DDFCase
 from repro_kernels import compile as compiler
 from repro_kernels import host, launch
 from repro_kernels.choice import Call
-from repro_kernels.compile import MissingToolchainError, Variant
+from repro_kernels.compile import MissingToolchainError
+from repro_kernels.ddf import Variant
 from repro_kernels.plan import plan_forward
 
 VARIANT = Variant("forward", "general", 3, "mul", "float32")

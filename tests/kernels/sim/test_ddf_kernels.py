@@ -5,6 +5,8 @@ What runs is the plan that a GPU would run: the same kernels, grids, sizes and s
 
 from __future__ import annotations
 
+import math
+
 import cooperative_simulator
 import numpy as np
 import pytest
@@ -25,7 +27,6 @@ from repro_kernels import (
 )
 from repro_kernels import ddf_up as ddf_up_kernels
 from repro_kernels.choice import Call
-from repro_kernels.compile import function
 from repro_kernels.plan import plan_backward, plan_forward
 from repro_kernels.storage import STORAGES
 
@@ -74,12 +75,12 @@ def simulate(plan, tensors, dtype):
     """Run the steps of a plan on tensors by name; returns the memory that they leave."""
     memory = {name: as_memory(tensor) for name, tensor in tensors.items()}
     parts_dtype = np.float64 if dtype == torch.float64 else np.float32
-    memory["parts"] = np.full(plan.parts, np.nan, parts_dtype)
+    for name, shape in plan.scratch.items():
+        memory[name] = np.full(math.prod(shape), np.nan, parts_dtype)
     for step in plan.steps:
-        kernel = cuda.jit(function(step.variant))
-        integer = np.int64 if step.wide else np.int32
+        kernel = cuda.jit(step.variant.function())
         arguments = [memory[name] for name in step.tensors]
-        kernel[step.blocks, step.threads](*arguments, *map(integer, step.sizes))
+        kernel[step.blocks, step.threads](*arguments, *step.integers())
     return memory
 
 

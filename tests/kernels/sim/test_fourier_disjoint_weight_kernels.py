@@ -19,7 +19,6 @@ from numba.cuda.simulator import kernelapi
 
 from repro.ops.fourier_disjoint_weight import _factors, fourier_disjoint_weight, weight_from_basis
 from repro_kernels import fourier_disjoint_weight_host as host
-from repro_kernels.fourier_disjoint_weight_compile import function
 from repro_kernels.fourier_disjoint_weight_fft import make_transform, roots_of_unity
 from repro_kernels.fourier_disjoint_weight_limits import find_radices, threads_of
 from repro_kernels.storage import STORAGES
@@ -62,9 +61,9 @@ def execute(plan, tensors, like):
         if name in memory:
             memory[name].fill(np.nan)
     for step in plan.steps:
-        kernel = cuda.jit(function(step.variant))
+        kernel = cuda.jit(step.variant.function())
         arguments = [memory[name] for name in step.tensors]
-        kernel[step.blocks, step.threads](*arguments, *map(np.int32, step.sizes))
+        kernel[step.blocks, step.threads](*arguments, *step.integers())
 
 
 def make(case, form, dtype):
