@@ -12,7 +12,9 @@ import logging
 import os
 import re
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +49,8 @@ def compile_variant(variant: Variant, capability: tuple[int, int]) -> tuple[byte
         the cubin, the name of the kernel in it, what the kernel takes
     Raises:
         MissingToolchainError: NVVM or nvJitLink is not installed.
+        RuntimeError: the kernel does not fit the architecture, as one that takes more shared
+            memory than a block may have; the message is the linker's.
     """
     ltoir = _translate(variant, capability, "ltoir")
     cubin, text = _link(ltoir, capability, variant.kernel)
@@ -85,15 +89,17 @@ def cached_cubin(variant: Variant, capability: tuple[int, int]) -> tuple[bytes, 
     """
     path = cache_dir() / f"{_key(variant, capability)}.cubin"
     try:
-        name, _, cubin = path.read_bytes().partition(b"\n")
-        digest, _, entry = name.decode().partition(" ")
-        if digest == hashlib.sha256(cubin).hexdigest():
-            return cubin, entry
-        log.warning("kernel cache: %s is damaged and is written again", path)
-    except (OSError, UnicodeDecodeError) as error:
+        digest, _, content = path.read_bytes().partition(b"\n")
+    except OSError as error:
         log.debug("kernel cache: %s is compiled: %s", variant, error)
+    else:
+        if digest.decode(errors="replace") == _digest(content):
+            name, _, cubin = content.partition(b"\n")
+            return cubin, name.decode()
+        log.warning("kernel cache: %s is damaged and is written again", path)
     cubin, entry, _ = compile_variant(variant, capability)
-    _write_whole(path, f"{hashlib.sha256(cubin).hexdigest()} {entry}\n".encode() + cubin)
+    content = f"{entry}\n".encode() + cubin
+    _write_whole(path, f"{_digest(content)}\n".encode() + content)
     return cubin, entry
 
 
@@ -116,32 +122,21 @@ def _numba_type(memory: type) -> Any:
 
 
 def _translate(variant: Variant, capability: tuple[int, int], output: str) -> Any:
-    try:
-        code, _ = cuda.compile(
-            variant.function(),
-            _signature(variant),
-            device=False,
-            abi="numba",
-            cc=capability,
-            output=output,
-            launch_bounds=variant.launch_bounds,
-        )
-    except (ImportError, OSError, cuda.CudaSupportError) as error:
-        raise MissingToolchainError(
-            f"cannot compile {variant}: {error}; NVVM comes with numba-cuda[cu13]"
-        ) from error
+    _require("nvvm")
+    code, _ = cuda.compile(
+        variant.function(),
+        _signature(variant),
+        device=False,
+        abi="numba",
+        cc=capability,
+        output=output,
+        launch_bounds=variant.launch_bounds,
+    )
     return code
 
 
 def _link(ltoir: bytes, capability: tuple[int, int], name: str) -> tuple[bytes, str]:
-    try:
-        from cuda.bindings import nvjitlink
-
-        nvjitlink.version()
-    except (ImportError, RuntimeError) as error:
-        raise MissingToolchainError(
-            f"cannot link kernels: {error}; nvJitLink comes with numba-cuda[cu13]"
-        ) from error
+    nvjitlink = _require("nvjitlink")
     major, minor = capability
     options = [f"-arch=sm_{major}{minor}", "-lto", "-Xptxas=-v"]
     linker = nvjitlink.create(len(options), options)
@@ -152,21 +147,42 @@ def _link(ltoir: bytes, capability: tuple[int, int], name: str) -> tuple[bytes, 
         nvjitlink.get_info_log(linker, text)
         cubin = bytearray(nvjitlink.get_linked_cubin_size(linker))
         nvjitlink.get_linked_cubin(linker, cubin)
+    except nvjitlink.nvJitLinkError as error:
+        text = bytearray(nvjitlink.get_error_log_size(linker))
+        nvjitlink.get_error_log(linker, text)
+        reason = text.decode().strip("\0\n")
+        raise RuntimeError(f"cannot link {name} for sm_{major}{minor}: {reason}") from error
     finally:
         nvjitlink.destroy(linker)
     return bytes(cubin), text.decode()
 
 
+def _require(library: str) -> Any:
+    """What cuda.bindings has of a library, once the library itself is loaded."""
+    try:
+        binding = import_module(f"cuda.bindings.{library}")
+        binding.version()
+    except (ImportError, RuntimeError) as error:
+        raise MissingToolchainError(
+            f"cannot compile kernels: {error}; {library} comes with numba-cuda[cu13]"
+        ) from error
+    return binding
+
+
 def _key(variant: Variant, capability: tuple[int, int]) -> str:
     """Names a cubin by all that it is made from."""
     parts = (_sources(), _versions(), type(variant).__module__, variant, capability)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+    return _digest(repr(parts).encode())[:32]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @lru_cache
 def _sources() -> str:
     files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+    return _digest(b"\0".join(file.read_bytes() for file in files))
 
 
 @lru_cache
@@ -182,22 +198,26 @@ def _versions() -> tuple[str, ...]:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write the file or leave it absent; two processes may do so at once."""
+    """Write the file or leave it as it is; two processes may do so at once."""
+    part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.replace(name, path)
+        os.replace(part, path)
     except OSError as error:
-        _warn_of_folder(path.parent, str(error))
+        if part is not None:
+            with suppress(OSError):
+                os.unlink(part)
+        _warn_of_folder(path.parent, error.strerror or str(error))
 
 
 @lru_cache
-def _warn_of_folder(folder: Path, error: str) -> None:
-    """Once per folder and error."""
+def _warn_of_folder(folder: Path, reason: str) -> None:
+    """Once per folder and reason, in which no name of a file may stand."""
     log.warning(
         "kernel cache: cannot write to %s (%s); kernels are compiled in every process",
         folder,
-        error,
+        reason,
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from repro_kernels.choice import Call, why_not_up
 from repro_kernels.launch import Launch, check_tensors, launch, prepare
 from repro_kernels.plan import plan_backward, plan_forward
-from repro_kernels.steps import Plan
+from repro_kernels.storage import STORAGES
 
 FORWARD_TENSORS = ("x", "channel_filter", "spatial_filter", "out")
 BACKWARD_TENSORS = (
@@ -38,7 +38,8 @@ def ddf_forward(
     Args:
         form: one of `choice.FORMS`; None takes the fastest that takes the call.
     Raises:
-        ValueError: `form` cannot take the call; tensors on several devices or of several dtypes.
+        ValueError: `form` cannot take the call; tensors on several devices or of several dtypes, or
+            of one that no kernel takes.
         MissingToolchainError: there is no driver, or no compiler.
     """
     given = (x.contiguous(), channel_filter.contiguous(), spatial_filter.contiguous())
@@ -178,17 +179,20 @@ def _prepared(
     device: torch.device,
 ) -> tuple[tuple[Launch, ...], tuple[tuple[int, ...], ...], torch.dtype]:
     """Launches of a call, and its scratch: of which shapes, of which dtype."""
+    dtype_name = str(dtype).removeprefix("torch.")
+    if dtype_name not in STORAGES:
+        raise ValueError(f"x must be one of {', '.join(STORAGES)}, got {dtype_name}")
     call = Call(
         (shape[0], shape[1], shape[2], shape[3]),
         kernel_size,
         kernel_combine,
-        str(dtype).removeprefix("torch."),
+        dtype_name,
         stride,
         dilation,
         aligned,
         scale_factor,
     )
-    plan: Plan = (plan_forward if names is FORWARD_TENSORS else plan_backward)(call, form)
+    plan = (plan_forward if names is FORWARD_TENSORS else plan_backward)(call, form)
     ready = tuple(prepare(step, (*names, *plan.scratch), device) for step in plan.steps)
     sum_dtype = torch.float64 if dtype == torch.float64 else torch.float32
     return ready, tuple(plan.scratch.values()), sum_dtype

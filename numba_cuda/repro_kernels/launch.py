@@ -42,7 +42,7 @@ def prepare(step: Step, names: Sequence[str], device: torch.device) -> Launch:
             f"{step.variant.kernel} needs {step.blocks} blocks, a grid has at most {MAX_BLOCKS}"
         )
     return Launch(
-        _load(step.variant, torch.cuda.get_device_capability(device)),
+        _load(step.variant, _capability(device)),
         _config(step.blocks, step.threads),
         tuple(names.index(name) for name in step.tensors),
         step.integers(),
@@ -87,6 +87,13 @@ def _cuda_core() -> Any:
             f"cannot launch kernels: {error}; cuda.core comes with numba-cuda[cu13]"
         ) from error
     return core
+
+
+def _capability(device: torch.device) -> tuple[int, int]:
+    try:
+        return torch.cuda.get_device_capability(device)
+    except (RuntimeError, AssertionError) as error:  # no driver; PyTorch without CUDA
+        raise MissingToolchainError(f"cannot launch kernels: {error}") from error
 
 
 @lru_cache(maxsize=None, typed=True)  # variants of two operators are never the same

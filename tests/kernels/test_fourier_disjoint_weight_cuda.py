@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from accuracy import assert_as_accurate
-from fourier_cases import FOURIER_CASES, LARGE_CASES
+from fourier_cases import FOURIER_CASES, LARGE_CASES, FourierCase
 
 from repro.ops.fourier_disjoint_weight import (
+    _factors,
     _refuse_on_cuda,
     fourier_disjoint_weight,
     weight_from_basis,
@@ -101,6 +102,43 @@ def test_tensors_must_be_on_a_cuda_device():
     factors = (*factors, torch.ones(2, 0))
     with pytest.raises(ValueError, match="spectrum must be on one CUDA device, got cpu"):
         host.fourier_disjoint_weight(*args, *factors, (2, 4, 1, 1), 1)
+
+
+def shifted(tensors):
+    """The same values, four bytes past a multiple of sixteen."""
+    memories = [torch.cat([tensor.new_zeros(1), tensor.flatten()]) for tensor in tensors]
+    return [memory[1:].view(t.shape) for memory, t in zip(memories, tensors, strict=True)]
+
+
+@pytest.mark.parametrize("form", ["spectrum", "basis"])
+def test_tensors_that_are_not_aligned_are_copied_before_a_launch(form, monkeypatch):
+    case = FourierCase((3, 4, 3, 3), batch=3)
+    args = case.make(torch.float32)
+    if form == "basis":
+        args[0] = case.basis(args[0])
+    grad_out = torch.ones(case.batch, *case.weight_shape)
+    args, (grad_out,) = map(shifted, (args, [grad_out]))
+    launched = []
+    vectors = {"spectrum", "basis", "grad_out", "out", "grad_basis", "grad_spectrum", "spectra"}
+
+    def execute(plan, tensors, like):
+        launched.append(plan)
+        for name in vectors & tensors.keys():
+            assert tensors[name].data_ptr() % 16 == 0, name
+
+    monkeypatch.setattr(host, "execute", execute)
+    monkeypatch.setattr(host, "PASS_BYTES", 1)  # a sample at a time: parts of `out`
+    first, attention, *rest = args
+    factors = _factors(case.modulation(rest), attention, case.weight_shape, case.groups)
+    if form == "spectrum":
+        given = (first, case.group_map(), attention, *factors, case.weight_shape, case.groups)
+        host.fourier_disjoint_weight(*given)
+        host.fourier_disjoint_weight_backward(grad_out, *given)
+    else:
+        given = (first, attention.flatten(1), *factors, case.groups)
+        host.weight_from_basis(*given)
+        host.weight_from_basis_backward(grad_out, *given)
+    assert len(launched) == (4 if form == "spectrum" else 2)
 
 
 def test_a_grid_beyond_what_a_gpu_has_is_refused(monkeypatch):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import pytest
 import torch
 from cases import DDFCase
 
-from repro_kernels import compile as compiler
 from repro_kernels import host, launch
 from repro_kernels.choice import Call
 from repro_kernels.compile import MissingToolchainError
@@ -54,11 +54,12 @@ def test_without_cuda_core_the_message_says_what_to_install(monkeypatch):
         launch._cuda_core()
 
 
-def test_without_nvjitlink_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cuda.bindings.nvjitlink", None)
-    monkeypatch.delattr("cuda.bindings.nvjitlink", raising=False)
-    with pytest.raises(MissingToolchainError, match="nvJitLink comes with numba-cuda"):
-        compiler.compile_variant(VARIANT, (9, 0))
+def test_without_a_driver_the_message_says_so():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a driver")
+    (step,) = plan_forward(CALL).steps
+    with pytest.raises(MissingToolchainError, match=r"cannot launch kernels: .*(driver|CUDA)"):
+        launch.prepare(step, host.FORWARD_TENSORS, torch.device("cuda", 0))
 
 
 @pytest.mark.usefixtures("no_loaded_kernels")
@@ -106,6 +107,80 @@ def test_launches_name_the_tensors_and_carry_the_sizes(monkeypatch):
     assert list(arguments[:4]) == [tensor.data_ptr() for tensor in tensors]
     assert tuple(arguments[4:]) == step.sizes
     assert all(size.dtype == "int32" for size in arguments[4:])
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Variants that calls on tensors of a CPU would launch if they were on a GPU."""
+    variants = []
+
+    def check_tensors(names, tensors, like):
+        assert all(tensor.is_contiguous() for tensor in tensors)
+        return like.device
+
+    monkeypatch.setattr(host, "check_tensors", check_tensors)
+    monkeypatch.setattr(host, "prepare", lambda step, *_: variants.append(step.variant))
+    monkeypatch.setattr(host, "launch", lambda *_: None)
+    host._prepared.cache_clear()
+    yield variants
+    host._prepared.cache_clear()
+
+
+@pytest.mark.parametrize("which", range(3), ids=["x", "channel_filter", "spatial_filter"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("offset", "form"), [(1, "row"), (2, "row"), (4, "vector")])
+def test_a_tensor_that_is_not_aligned_takes_the_row_form(which, dtype, offset, form, planned):
+    args = DDFCase((2, 8, 16, 16)).make(dtype)
+    memory = torch.empty(args[which].numel() + offset, dtype=dtype)
+    args[which] = memory[offset:].view(args[which].shape)
+    host.ddf_forward(*args, 1, 1, "mul")
+    host.ddf_backward(torch.empty(2, 8, 16, 16, dtype=dtype), *args, 1, 1, "mul")
+    sums = [variant for variant in planned if variant.kernel == "backward_channel_sum"]
+    assert {variant.form for variant in planned if variant not in sums} == {form}
+    if form == "row":
+        with pytest.raises(ValueError, match="a tensor is not aligned to four values"):
+            host.ddf_forward(*args, 1, 1, "mul", "vector")
+
+
+def test_memory_in_another_order_is_copied_before_a_launch(planned):
+    x, channel_filter, spatial_filter = DDFCase((2, 8, 16, 16)).make(torch.float32)
+    x = x.contiguous(memory_format=torch.channels_last)
+    spatial_filter = spatial_filter[:1].expand(2, -1, -1, -1)
+    host.ddf_forward(x, channel_filter, spatial_filter, 1, 1, "mul")
+    assert [variant.form for variant in planned] == ["vector"]
+
+
+@pytest.mark.parametrize("form", ["vector", "row"])
+def test_a_fast_form_of_a_large_kernel_is_refused(form, planned):
+    args = DDFCase((2, 8, 16, 16), kernel_size=9).make(torch.float32)
+    with pytest.raises(ValueError, match=f'"{form}" of forward .* kernel_size is 9, above 7'):
+        host.ddf_forward(*args, 1, 1, "mul", form)
+    with pytest.raises(ValueError, match=f'"{form}" of backward_x .* kernel_size is 9, above 7'):
+        host.ddf_backward(args[0], *args, 1, 1, "mul", form)
+    assert planned == []
+    host.ddf_forward(*args, 1, 1, "mul")
+    assert [variant.form for variant in planned] == ["general"]
+
+
+@pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float8_e5m2], ids=str)
+def test_a_dtype_that_no_kernel_takes_is_named(dtype):
+    args = [arg.to(dtype) for arg in DDFCase((2, 8, 16, 16)).make(torch.float32)]
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(ValueError, match=f"float32, float64, float16, bfloat16, got {name}"):
+        host.ddf_forward(*args, 1, 1, "mul")
+
+
+def test_out_must_not_overlap_what_is_read_on_cuda():
+    """The implementation for CUDA, which refuses before it looks for a GPU."""
+    x, *filters = DDFCase((2, 5, 9, 8)).make(torch.float32)
+    memory = torch.zeros(x.numel() + 1)
+    x, out = memory[1:].view_as(x), memory[:-1].view_as(x)
+    import_module("repro.ops")  # registers it
+    ddf_out = torch.ops.repro.ddf_out.default
+    on_cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
+    with pytest.raises(ValueError, match="out must not overlap x"):
+        ddf_out.redispatch(on_cuda, x, *filters, 1, 1, "mul", out=out)
 
 
 @pytest.mark.gpu
