@@ -18,6 +18,35 @@ from numba import cuda
 from repro_kernels import blocks
 
 
+@cuda.jit(device=True, inline="always")
+def find_pixel(job, pixels, chunks):
+    """Threads run through pixels, then chunks of channels, then images: image, chunk, pixel."""
+    part = job // pixels
+    return part // chunks, part % chunks, job % pixels
+
+
+def make_add_products(kernel_size, add, storage):
+    """The products that the gradients of both filters are sums of, for one row of taps."""
+    load = storage.load
+
+    @cuda.jit(device=True, inline="always")
+    def add_products(grad, x, row, left, width, dilation, other, place, step, totals):
+        """grad times what the taps see of a row of x, and times the other filter; to totals (K).
+
+        `row` is where the row starts in x, `left` the column of its first tap; `other` has the tap
+        v at place + v * step.
+        """
+        for v in range(kernel_size):
+            w = left + v * dilation
+            if w >= 0 and w < width:
+                product = grad * load(x, row + w)
+                if not add:
+                    product *= load(other, place + v * step)
+                totals[v] += product
+
+    return add_products
+
+
 def forward(kernel_size, add, storage):
     """out[n,c,h,w] = sum over taps of combine(channel, spatial) * x; one thread per pixel."""
     TAPS = kernel_size * kernel_size
@@ -44,9 +73,7 @@ def forward(kernel_size, add, storage):
         job = cuda.grid(1)
         if job >= batch * chunks * pixels_out:
             return
-        pixel = job % pixels_out
-        chunk = job // pixels_out % chunks
-        n = job // pixels_out // chunks
+        n, chunk, pixel = find_pixel(job, pixels_out, chunks)
         top = pixel // width_out * stride - radius * dilation
         left = pixel % width_out * stride - radius * dilation
 
@@ -98,9 +125,7 @@ def backward_x(kernel_size, add, storage):
         job = cuda.grid(1)
         if job >= batch * chunks * pixels:
             return
-        pixel = job % pixels
-        chunk = job // pixels % chunks
-        n = job // pixels // chunks
+        n, chunk, pixel = find_pixel(job, pixels, chunks)
 
         # The output row, and column, that meets this pixel in its tap (u, v); -1 where none does.
         row = cuda.local.array(kernel_size, np.int64)
@@ -145,6 +170,7 @@ def backward_spatial(kernel_size, add, storage):
     TAPS = kernel_size * kernel_size
     radius = kernel_size // 2
     accumulator, load, store = storage.accumulator, storage.load, storage.store
+    add_products = make_add_products(kernel_size, add, storage)
 
     def ddf_general_backward_spatial_kernel(
         grad_out,
@@ -164,9 +190,7 @@ def backward_spatial(kernel_size, add, storage):
         job = cuda.grid(1)
         if job >= batch * kernel_size * pixels_out:
             return
-        pixel = job % pixels_out
-        u = job // pixels_out % kernel_size
-        n = job // pixels_out // kernel_size
+        n, u, pixel = find_pixel(job, pixels_out, kernel_size)
         h = pixel // width_out * stride + (u - radius) * dilation
         left = pixel % width_out * stride - radius * dilation
 
@@ -177,13 +201,9 @@ def backward_spatial(kernel_size, add, storage):
             for c in range(channels):
                 plane = n * channels + c
                 grad = load(grad_out, plane * pixels_out + pixel)
-                for v in range(kernel_size):
-                    w = left + v * dilation
-                    if w >= 0 and w < width:
-                        product = grad * load(x, (plane * height + h) * width + w)
-                        if not add:
-                            product *= load(channel_filter, plane * TAPS + u * kernel_size + v)
-                        totals[v] += product
+                row = (plane * height + h) * width
+                place = plane * TAPS + u * kernel_size
+                add_products(grad, x, row, left, width, dilation, channel_filter, place, 1, totals)
         for v in range(kernel_size):
             t = u * kernel_size + v
             store(grad_spatial, (n * TAPS + t) * pixels_out + pixel, totals[v])
@@ -197,6 +217,7 @@ def backward_channel(kernel_size, add, storage):
     radius = kernel_size // 2
     accumulator, load, store = storage.accumulator, storage.load, storage.store
     THREADS = blocks.THREADS
+    add_products = make_add_products(kernel_size, add, storage)
 
     def ddf_general_backward_channel_kernel(
         grad_out,
@@ -226,14 +247,11 @@ def backward_channel(kernel_size, add, storage):
             left = pixel % width_out * stride - radius * dilation
             if h >= 0 and h < height:
                 grad = load(grad_out, plane * pixels_out + pixel)
-                for v in range(kernel_size):
-                    w = left + v * dilation
-                    if w >= 0 and w < width:
-                        product = grad * load(x, (plane * height + h) * width + w)
-                        if not add:
-                            t = u * kernel_size + v
-                            product *= load(spatial_filter, (n * TAPS + t) * pixels_out + pixel)
-                        totals[v] += product
+                row = (plane * height + h) * width
+                place = (n * TAPS + u * kernel_size) * pixels_out + pixel
+                add_products(
+                    grad, x, row, left, width, dilation, spatial_filter, place, pixels_out, totals
+                )
 
         shared = cuda.shared.array(THREADS, accumulator)
         for v in range(kernel_size):

@@ -12,9 +12,17 @@ from numpy import int32
 
 from repro_kernels import blocks
 from repro_kernels.access import advance, divide
-from repro_kernels.blocks import ALL_LANES
+from repro_kernels.blocks import ALL_LANES, WARP
 from repro_kernels.ddf_plain import make_channel_sum
 from repro_kernels.storage import STORAGES
+
+
+@cuda.jit(device=True, inline="always")
+def find_chunk(part, chunks, chunk, channels):
+    """Of the chunk of channels `part`, counted over images: image, first channel, how many."""
+    n = divide(part, chunks)
+    first = int32((part - n * chunks) * chunk)
+    return n, first, min(chunk, int32(channels - first))
 
 
 @cuda.jit(device=True, inline="always")
@@ -55,6 +63,33 @@ def make_sum_over_warp(count):
                 sums[int32(place + i)] = value
 
     return sum_over_warp
+
+
+def make_leave_parts(count, storage, most_channels, adjoint=False):
+    """Add up what the warps of a block summed, for its row of parts."""
+    threads = blocks.THREADS
+    warps = threads // WARP
+    accumulator = storage.accumulator
+    store_part = STORAGES[accumulator.__name__].store
+
+    @cuda.jit(device=True, inline="always")
+    def leave_parts(sums, parts, channels):
+        """From sums (warps, most_channels, count) to parts (channels, count).
+
+        The sums of a channel are in the opposite order by `adjoint`.
+        """
+        cuda.syncthreads()
+        for i in range(int32(cuda.threadIdx.x), int32(channels * count), int32(threads)):
+            place = i
+            if adjoint:
+                c = divide(i, int32(count))
+                place = int32(c * (2 * count) + (count - 1) - i)
+            total = accumulator(0)
+            for warp in range(warps):
+                total += sums[int32(place + warp * (most_channels * count))]
+            store_part(parts, i, total)
+
+    return leave_parts
 
 
 def backward_channel_sum(kernel_size, add, storage, scale_factor):

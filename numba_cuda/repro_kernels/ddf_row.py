@@ -14,6 +14,7 @@ from numpy import int32
 
 from repro_kernels import blocks
 from repro_kernels.access import advance, divide
+from repro_kernels.ddf_parts import find_chunk
 from repro_kernels.ddf_plain import make_gather
 
 # Outputs of a thread by kernel size: as many as registers hold the spatial taps of.
@@ -51,9 +52,7 @@ def gather(kernel_size, add, storage, stride, dilation, adjoint):
         w = int32(job - line * width_out)
         part = divide(line, groups)
         group = int32(line - part * groups)
-        n = divide(part, chunks)
-        first = int32((part - n * chunks) * chunk)
-        count = min(chunk, int32(channels - first))
+        n, first, count = find_chunk(part, chunks, chunk, channels)
         bundle = divide(group, int32(dilation))
         h = int32(bundle * (COUNT * dilation) + (group - bundle * dilation))
         top, left = int32(h * stride), int32(w * stride)

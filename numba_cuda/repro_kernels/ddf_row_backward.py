@@ -9,9 +9,8 @@ from numpy import int32
 from repro_kernels import blocks as block_sizes
 from repro_kernels.access import advance, divide
 from repro_kernels.blocks import WARP
-from repro_kernels.ddf_parts import make_sum_over_warp
+from repro_kernels.ddf_parts import find_chunk, make_leave_parts, make_sum_over_warp
 from repro_kernels.ddf_row import rows_per_thread
-from repro_kernels.storage import STORAGES
 
 
 def backward_channel(kernel_size, add, storage, dilation):
@@ -23,8 +22,8 @@ def backward_channel(kernel_size, add, storage, dilation):
     warps = threads // WARP
     SUMS, SPATIAL = warps * most_channels * TAPS, (COUNT, TAPS)
     accumulator, load, load_or = storage.accumulator, storage.load, storage.load_or
-    store_part = STORAGES[accumulator.__name__].store
     sum_over_warp = make_sum_over_warp(TAPS)
+    leave_parts = make_leave_parts(TAPS, storage, most_channels)
 
     def ddf_row_backward_channel_kernel(
         grad_out,
@@ -43,9 +42,7 @@ def backward_channel(kernel_size, add, storage, dilation):
         sums = cuda.shared.array(SUMS, accumulator)
         part = divide(int32(cuda.blockIdx.x), blocks)
         block = int32(cuda.blockIdx.x - part * blocks)
-        n = divide(part, chunks)
-        first = int32((part - n * chunks) * chunk)
-        count = min(chunk, int32(channels - first))
+        n, first, count = find_chunk(part, chunks, chunk, channels)
         job = int32(block * threads + cuda.threadIdx.x)
         group = divide(job, width)
         active = group < groups
@@ -95,12 +92,7 @@ def backward_channel(kernel_size, add, storage, dilation):
             sum_over_warp(products, lane, sums, int32(sums_of_warp + c * TAPS))
             place = int32(place + pixels)
 
-        cuda.syncthreads()
-        for i in range(int32(cuda.threadIdx.x), int32(count * TAPS), int32(threads)):
-            total = accumulator(0)
-            for warp in range(warps):
-                total += sums[int32(i + warp * (most_channels * TAPS))]
-            store_part(parts, i, total)
+        leave_parts(sums, parts, count)
 
     return ddf_row_backward_channel_kernel
 

@@ -16,7 +16,26 @@ from numpy import int32
 
 from repro_kernels import blocks as block_sizes
 from repro_kernels.access import advance, divide
+from repro_kernels.ddf_parts import find_chunk
 from repro_kernels.ddf_plain import make_gather
+
+
+def make_load_around(kernel_size, storage, dilation):
+    """Load the K x K values around a pixel."""
+    K, R = kernel_size, kernel_size // 2
+    load_or, zero = storage.load_or, storage.accumulator(0)
+
+    @cuda.jit(device=True, inline="always")
+    def load_around(x, plane, h, w, height, width, active, values):
+        """From the plane of x that starts there, to values (K * K); zero outside the image."""
+        for t in range(K * K):
+            hi = int32(h + (t // K - R) * dilation)
+            wi = int32(w + (t % K - R) * dilation)
+            inside = active and hi >= 0 and hi < height and wi >= 0 and wi < width
+            place = int32(plane + int32(hi * width + wi))
+            values[t] = load_or(x, place, inside, zero)
+
+    return load_around
 
 
 def forward(kernel_size, add, storage, scale_factor, dilation):
@@ -26,6 +45,7 @@ def forward(kernel_size, add, storage, scale_factor, dilation):
     SPATIAL = (BRANCHES, TAPS)
     accumulator, load, store = storage.accumulator, storage.load, storage.store
     load_or = storage.load_or
+    load_around = make_load_around(kernel_size, storage, dilation)
     plain = make_gather(kernel_size, add, storage, adjoint=False, scale_factor=scale_factor)
     threads = block_sizes.THREADS
 
@@ -41,9 +61,7 @@ def forward(kernel_size, add, storage, scale_factor, dilation):
         pixel = int32(job - part * pixels)
         h = divide(pixel, width)
         w = int32(pixel - h * width)
-        n = divide(part, chunks)
-        first = int32((part - n * chunks) * chunk)
-        count = min(chunk, int32(channels - first))
+        n, first, count = find_chunk(part, chunks, chunk, channels)
 
         image = np.int64(n) * channels
         x = advance(x, image * pixels)
@@ -64,13 +82,7 @@ def forward(kernel_size, add, storage, scale_factor, dilation):
         not_finite = accumulator(0)
         for c in range(first, int32(first + count)):
             of_channel = advance(channel_filter, c * (BRANCHES * TAPS))
-            plane = int32(c * pixels)
-            for t in range(TAPS):
-                hi = int32(h + (t // K - R) * dilation)
-                wi = int32(w + (t % K - R) * dilation)
-                inside = hi >= 0 and hi < height and wi >= 0 and wi < width
-                place = int32(plane + int32(hi * width + wi))
-                values[t] = load_or(x, place, inside, accumulator(0))
+            load_around(x, int32(c * pixels), h, w, height, width, True, values)
             for b in range(BRANCHES):
                 total = accumulator(0)
                 for t in range(TAPS):

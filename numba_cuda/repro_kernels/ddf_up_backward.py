@@ -9,9 +9,9 @@ from numpy import int32
 from repro_kernels import blocks as block_sizes
 from repro_kernels.access import advance, divide
 from repro_kernels.blocks import WARP
-from repro_kernels.ddf_parts import make_sum_over_warp
+from repro_kernels.ddf_parts import find_chunk, make_leave_parts, make_sum_over_warp
 from repro_kernels.ddf_plain import make_gather
-from repro_kernels.storage import STORAGES
+from repro_kernels.ddf_up import make_load_around
 
 
 def backward_x(kernel_size, add, storage, scale_factor, dilation):
@@ -44,9 +44,7 @@ def backward_x(kernel_size, add, storage, scale_factor, dilation):
         pixel = int32(job - part * pixels)
         h = divide(pixel, width)
         w = int32(pixel - h * width)
-        n = divide(part, chunks)
-        first = int32((part - n * chunks) * chunk)
-        count = min(chunk, int32(channels - first))
+        n, first, count = find_chunk(part, chunks, chunk, channels)
 
         image = np.int64(n) * channels
         grad_out = advance(grad_out, image * BRANCHES * pixels)
@@ -93,15 +91,16 @@ def backward_x(kernel_size, add, storage, scale_factor, dilation):
 
 def backward_channel(kernel_size, add, storage, scale_factor, dilation):
     """Parts of the gradient of the channel filter, one for each block of pixels."""
-    K, R, S = kernel_size, kernel_size // 2, scale_factor
+    K, S = kernel_size, scale_factor
     TAPS, BRANCHES = K * K, S * S
     threads, most_channels = block_sizes.THREADS, block_sizes.SUMMED_CHANNELS
     warps = threads // WARP
     PRODUCTS = BRANCHES * TAPS
     SUMS, SPATIAL = warps * most_channels * PRODUCTS, (BRANCHES, TAPS)
     accumulator, load_or = storage.accumulator, storage.load_or
-    store_part = STORAGES[accumulator.__name__].store
     sum_over_warp = make_sum_over_warp(PRODUCTS)
+    leave_parts = make_leave_parts(PRODUCTS, storage, most_channels)
+    load_around = make_load_around(kernel_size, storage, dilation)
 
     def ddf_up_backward_channel_kernel(
         grad_out, x, spatial_filter, parts, batch, channels, height, width, chunk, chunks, blocks
@@ -109,9 +108,7 @@ def backward_channel(kernel_size, add, storage, scale_factor, dilation):
         sums = cuda.shared.array(SUMS, accumulator)
         part = divide(int32(cuda.blockIdx.x), blocks)
         block = int32(cuda.blockIdx.x - part * blocks)
-        n = divide(part, chunks)
-        first = int32((part - n * chunks) * chunk)
-        count = min(chunk, int32(channels - first))
+        n, first, count = find_chunk(part, chunks, chunk, channels)
         pixels = int32(height * width)
         pixel = int32(block * threads + cuda.threadIdx.x)
         active = pixel < pixels
@@ -134,12 +131,7 @@ def backward_channel(kernel_size, add, storage, scale_factor, dilation):
         lane = int32(cuda.threadIdx.x & 31)
         sums_of_warp = int32((cuda.threadIdx.x >> 5) * (most_channels * PRODUCTS))
         for c in range(first, int32(first + count)):
-            for t in range(TAPS):
-                hi = int32(h + (t // K - R) * dilation)
-                wi = int32(w + (t % K - R) * dilation)
-                inside = active and hi >= 0 and hi < height and wi >= 0 and wi < width
-                place = int32(c * pixels + int32(hi * width + wi))
-                values[t] = load_or(x, place, inside, accumulator(0))
+            load_around(x, int32(c * pixels), h, w, height, width, active, values)
             for b in range(BRANCHES):
                 row = int32((c * height + h) * S + b // S)
                 place = int32((row * width + w) * S + b % S)
@@ -150,12 +142,7 @@ def backward_channel(kernel_size, add, storage, scale_factor, dilation):
             sum_over_warp(products, lane, sums, sums_of_warp)
             sums_of_warp = int32(sums_of_warp + PRODUCTS)
 
-        cuda.syncthreads()
-        for i in range(int32(cuda.threadIdx.x), int32(count * PRODUCTS), int32(threads)):
-            total = accumulator(0)
-            for warp in range(warps):
-                total += sums[int32(i + warp * (most_channels * PRODUCTS))]
-            store_part(parts, i, total)
+        leave_parts(sums, parts, count)
 
     return ddf_up_backward_channel_kernel
 
@@ -166,7 +153,7 @@ def backward_spatial(kernel_size, add, storage, scale_factor, dilation):
     TAPS, BRANCHES = K * K, S * S
     SPATIAL = (BRANCHES, TAPS)
     accumulator, load, store = storage.accumulator, storage.load, storage.store
-    load_or = storage.load_or
+    load_around = make_load_around(kernel_size, storage, dilation)
     threads = block_sizes.THREADS
     warps = threads // WARP
 
@@ -197,12 +184,7 @@ def backward_spatial(kernel_size, add, storage, scale_factor, dilation):
         values = cuda.local.array(TAPS, accumulator)
         for c in range(warp, channels if active else int32(0), int32(warps)):
             of_channel = advance(channel_filter, c * (BRANCHES * TAPS))
-            for t in range(TAPS):
-                hi = int32(h + (t // K - R) * dilation)
-                wi = int32(w + (t % K - R) * dilation)
-                inside = hi >= 0 and hi < height and wi >= 0 and wi < width
-                place = int32(c * pixels + int32(hi * width + wi))
-                values[t] = load_or(x, place, inside, accumulator(0))
+            load_around(x, int32(c * pixels), h, w, height, width, True, values)
             for b in range(BRANCHES):
                 row = int32((c * height + h) * S + b // S)
                 grad = load(grad_out, int32((row * width + w) * S + b % S))

@@ -17,8 +17,23 @@ from numpy import int32
 from repro_kernels import blocks as block_sizes
 from repro_kernels.access import advance, divide
 from repro_kernels.blocks import ALL_LANES, WARP
+from repro_kernels.ddf_parts import find_chunk
 from repro_kernels.ddf_plain import make_gather
 from repro_kernels.storage import load4_shared
+
+
+@cuda.jit(device=True, inline="always")
+def find_quad(job, height, width):
+    """Of the four pixels that a thread makes: how many quads there are, and which its own is.
+
+    Returns:
+        quads, quad, row y, column x4 of the first pixel, whether x4 is the first of a row, the last
+    """
+    quads = int32(int32(height * width) >> 2)
+    quad = min(job, int32(quads - 1))  # all lanes take part in shuffles; few do it in vain
+    y = divide(quad, int32(width >> 2))
+    x4 = int32(quad * 4 - y * width)
+    return quads, quad, y, x4, x4 == 0, x4 == int32(width - 4)
 
 
 def make_stage(kernel_size, storage, adjoint):
@@ -126,18 +141,11 @@ def forward(kernel_size, add, storage):
         filters = cuda.shared.array(FILTERS, np.float32, alignment=16)
         # Blocks run through the pixels of a chunk of channels, then chunks, then images.
         part = divide(int32(cuda.blockIdx.x), blocks)
-        n = divide(part, chunks)
-        first = int32((part - n * chunks) * chunk)
-        count = min(chunk, int32(channels - first))
+        n, first, count = find_chunk(part, chunks, chunk, channels)
         job = int32((cuda.blockIdx.x - part * blocks) * threads + cuda.threadIdx.x)
         pixels = int32(height * width)
-        quads = int32(pixels >> 2)
-        quad = min(job, int32(quads - 1))  # all lanes take part in shuffles; few do it in vain
+        quads, quad, y, x4, at_left, at_right = find_quad(job, height, width)
         lane = int32(cuda.threadIdx.x & 31)
-        y = divide(quad, int32(width >> 2))
-        x4 = int32(quad * 4 - y * width)
-        at_left = x4 == 0
-        at_right = x4 == int32(width - 4)
 
         image = np.int64(n) * channels
         x = advance(x, image * pixels)

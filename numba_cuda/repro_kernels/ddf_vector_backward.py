@@ -13,12 +13,11 @@ from numpy import int32
 from repro_kernels import blocks as block_sizes
 from repro_kernels.access import advance, divide, make_store
 from repro_kernels.blocks import WARP
-from repro_kernels.ddf_parts import make_sum_over_warp
+from repro_kernels.ddf_parts import find_chunk, make_leave_parts, make_sum_over_warp
 from repro_kernels.ddf_plain import make_gather
-from repro_kernels.ddf_vector import make_load_row, make_load_spatial, make_stage
+from repro_kernels.ddf_vector import find_quad, make_load_row, make_load_spatial, make_stage
 from repro_kernels.storage import load4_shared
 
-store_part = make_store("float32", 1)
 store4_shared = make_store("float32", 4)
 
 
@@ -37,6 +36,7 @@ def backward_x_channel(kernel_size, add, storage):
     load_spatial = make_load_spatial(kernel_size, storage, adjoint=True)
     plain = make_gather(kernel_size, add, storage, adjoint=True)
     sum_over_warp = make_sum_over_warp(TAPS)
+    leave_parts = make_leave_parts(TAPS, storage, most_channels, adjoint=True)
 
     def ddf_vector_backward_x_channel_kernel(
         grad_out,
@@ -57,18 +57,11 @@ def backward_x_channel(kernel_size, add, storage):
         sums = cuda.shared.array(SUMS, np.float32)
         part = divide(int32(cuda.blockIdx.x), blocks)
         block = int32(cuda.blockIdx.x - part * blocks)
-        n = divide(part, chunks)
-        first = int32((part - n * chunks) * chunk)
-        count = min(chunk, int32(channels - first))
+        n, first, count = find_chunk(part, chunks, chunk, channels)
         job = int32(block * threads + cuda.threadIdx.x)
         pixels = int32(height * width)
-        quads = int32(pixels >> 2)
-        quad = min(job, int32(quads - 1))
+        quads, quad, y, x4, at_left, at_right = find_quad(job, height, width)
         lane = int32(cuda.threadIdx.x & 31)
-        y = divide(quad, int32(width >> 2))
-        x4 = int32(quad * 4 - y * width)
-        at_left = x4 == 0
-        at_right = x4 == int32(width - 4)
 
         image = np.int64(n) * channels
         grad_out = advance(grad_out, image * pixels)
@@ -115,14 +108,7 @@ def backward_x_channel(kernel_size, add, storage):
             place = int32(place + pixels)
             slot = int32(slot + PADDED)
 
-        cuda.syncthreads()
-        for i in range(int32(cuda.threadIdx.x), int32(count * TAPS), int32(threads)):
-            c = divide(i, int32(TAPS))
-            turned = int32(c * (2 * TAPS) + (TAPS - 1) - i)  # the taps ran in opposite order
-            total = np.float32(0)
-            for warp in range(warps):
-                total += sums[int32(turned + warp * (most_channels * TAPS))]
-            store_part(parts, i, total)
+        leave_parts(sums, parts, count)
 
         if not finite and job < quads:
             place = int32(first * pixels + quad * 4)
@@ -170,12 +156,7 @@ def backward_spatial(kernel_size, add, storage):
         warp = int32(cuda.threadIdx.x >> 5)
         job = int32((cuda.blockIdx.x - n * blocks) * WARP + lane)
         pixels = int32(height * width)
-        quads = int32(pixels >> 2)
-        quad = min(job, int32(quads - 1))
-        y = divide(quad, int32(width >> 2))
-        x4 = int32(quad * 4 - y * width)
-        at_left = x4 == 0
-        at_right = x4 == int32(width - 4)
+        quads, quad, y, x4, at_left, at_right = find_quad(job, height, width)
 
         image = np.int64(n) * channels
         grad_out = advance(grad_out, image * pixels)

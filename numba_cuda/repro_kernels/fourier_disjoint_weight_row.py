@@ -27,6 +27,18 @@ def make_place(length):
     return place
 
 
+def make_keep(place):
+    """The end of a transform whose result stays in shared memory."""
+
+    @cuda.jit(device=True, inline="always")
+    def keep(target, re, im, row, e, x, y):
+        i = place(row, e)
+        re[i] = x
+        im[i] = y
+
+    return keep
+
+
 def rows_to_weight(storage, kernel_height, kernel_width, inputs, vector, width, modulated):
     """Rows of half spectra to filters, which are permuted and modulated.
 
@@ -66,12 +78,7 @@ def rows_to_weight(storage, kernel_height, kernel_width, inputs, vector, width, 
             b, d = -b, -d
         return a - d, b + c
 
-    @cuda.jit(device=True, inline="always")
-    def store(target, re, im, row, e, x, y):
-        i = place(row, e)
-        re[i] = x
-        im[i] = y
-
+    store = make_keep(place)
     transform = make_transform(length, 1, storage, place, load, store, stores_shared=True)
 
     def rows_to_weight_kernel(
@@ -169,12 +176,7 @@ def rows_to_spectra(storage, kernel_height, kernel_width, inputs):
         at = int32((e - i * kernel_width) * inputs + i)
         return load1(weight, int32(first + at)), load1(weight, int32(second + at))
 
-    @cuda.jit(device=True, inline="always")
-    def store(target, re, im, row, e, x, y):
-        i = place(row, e)
-        re[i] = x
-        im[i] = y
-
+    store = make_keep(place)
     transform = make_transform(length, -1, storage, place, load, store, stores_shared=True)
 
     def rows_to_spectra_kernel(weight, roots, spectra, outputs, strips):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,19 +67,8 @@ def ddf_backward(
 
     Args, Raises: see `ddf_forward`.
     """
-    given = (
-        grad_out.contiguous(),
-        x.contiguous(),
-        channel_filter.contiguous(),
-        spatial_filter.contiguous(),
-    )
-    grads = (
-        torch.empty_like(given[1]),
-        torch.empty_like(given[2]),
-        torch.empty_like(given[3]),
-    )
-    _run(BACKWARD_TENSORS, (*given, *grads), given[2], stride, dilation, kernel_combine, form)
-    return grads
+    given = (grad_out, x, channel_filter, spatial_filter)
+    return _backward(given, stride, dilation, kernel_combine, form)
 
 
 def ddf_up_fits(x: Tensor, kernel_size: int, scale_factor: int, dilation: int) -> bool:
@@ -114,19 +105,15 @@ def ddf_up_backward(
     kernel_combine: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`torch.ops.repro.ddf_up_backward` on CUDA, where `ddf_up_fits`: the three gradients."""
-    given = (
-        grad_out.contiguous(),
-        x.contiguous(),
-        channel_filter.contiguous(),
-        spatial_filter.contiguous(),
-    )
-    grads = (
-        torch.empty_like(given[1]),
-        torch.empty_like(given[2]),
-        torch.empty_like(given[3]),
-    )
-    tensors = (*given, *grads)
-    _run(BACKWARD_TENSORS, tensors, given[2], 1, dilation, kernel_combine, None, scale_factor)
+    given = (grad_out, x, channel_filter, spatial_filter)
+    return _backward(given, 1, dilation, kernel_combine, None, scale_factor)
+
+
+def _backward(given: Sequence[Tensor], *options: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the last three of `given`; `options` are those of `_run`, from stride on."""
+    given = [tensor.contiguous() for tensor in given]
+    grads = torch.empty_like(given[1]), torch.empty_like(given[2]), torch.empty_like(given[3])
+    _run(BACKWARD_TENSORS, (*given, *grads), given[2], *options)
     return grads
 
 
