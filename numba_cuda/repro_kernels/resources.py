@@ -1,6 +1,6 @@
 """What every kernel costs, read from its machine code into tables beside this file.
 
-    python -m repro_kernels.resources           # compile all: a quarter of an hour
+    python -m repro_kernels.resources           # compile all: 25 minutes
     python -m repro_kernels.resources vector    # compile what has this name, keep the other rows
     python -m repro_kernels.resources --table   # the README's table, from resources.csv
 
@@ -66,8 +66,7 @@ class Table(NamedTuple):
     def key(self, variant: Any, capability: tuple[int, int]) -> tuple[str, ...]:
         """What a row of this variant has in the columns `names`."""
         values = (*variant, f"{capability[0]}.{capability[1]}")
-        cells = (" ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in values)
-        return tuple(cells)
+        return tuple(" ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in values)
 
     def key_of(self, row: Row) -> tuple[str, ...]:
         """The same of a row."""
