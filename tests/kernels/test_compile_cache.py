@@ -51,6 +51,15 @@ def test_every_variant_and_architecture_is_compiled_once(cache, compiled):
     assert len(list(cache.iterdir())) == 3
 
 
+def test_variants_of_two_operators_are_never_the_same(cache, compiled):
+    one = EACH[1]
+    other = type("Variant", (fourier.Variant,), {"__module__": "another_operator"})(*one)
+    assert one == other
+    for variant in (one, other):
+        compiler.cached_cubin(variant, (9, 0))
+    assert len(compiled) == 2
+
+
 @pytest.mark.parametrize(
     "damage",
     [

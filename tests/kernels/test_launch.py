@@ -40,10 +40,12 @@ def test_a_grid_that_no_gpu_takes_is_refused():
 
 @pytest.fixture
 def no_loaded_kernels():
-    for cached in (launch._cuda_core, launch._load):
-        cached.cache_clear()
+    caches = (launch._cuda_core, launch._load)  # as they are before a test replaces them
+    for cache in caches:
+        cache.cache_clear()
     yield
-    launch._cuda_core.cache_clear()
+    for cache in caches:
+        cache.cache_clear()
 
 
 @pytest.mark.usefixtures("no_loaded_kernels")
@@ -67,6 +69,29 @@ def test_a_kernel_that_is_not_loaded_cannot_be_captured(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="run the same call once before the capture"):
         launch._load(VARIANT, (9, 0))
+
+
+@pytest.mark.usefixtures("no_loaded_kernels")
+def test_kernels_of_two_operators_are_loaded_apart(monkeypatch):
+    loaded = []
+
+    class Code:
+        @staticmethod
+        def from_cubin(cubin):
+            loaded.append(cubin)
+            return Code
+
+        @staticmethod
+        def get_kernel(entry):
+            return entry
+
+    monkeypatch.setattr(launch, "_cuda_core", lambda: type("Core", (), {"ObjectCode": Code}))
+    monkeypatch.setattr(launch, "cached_cubin", lambda variant, _: (type(variant), "kernel"))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    another = type("Variant", (Variant,), {})
+    for variant in (VARIANT, another(*VARIANT), VARIANT):
+        launch._load(variant, (9, 0))
+    assert loaded == [Variant, another]
 
 
 def test_launches_name_the_tensors_and_carry_the_sizes(monkeypatch):
