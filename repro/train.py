@@ -22,12 +22,18 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from repro.env import versions
+from repro.nn.per_sample import anneal_temperature
 from repro.tasks.task import Batches, Task
 from repro.training.checkpoint import CheckpointFolder, exclusive, key_of
 from repro.training.config import TrainConfig
 from repro.training.guard import NonFiniteError, find_cause
 from repro.training.history import EpochSums
-from repro.training.optimisation import build_optimizer, learning_rate, set_learning_rate
+from repro.training.optimisation import (
+    annealing_progress,
+    build_optimizer,
+    learning_rate,
+    set_learning_rate,
+)
 from repro.training.progress import TrainingProgress
 from repro.training.randomness import isolated, random_state, seed_everything, set_random_state
 from repro.training.source import source_digest
@@ -181,8 +187,7 @@ class _Run:
         self.wrapped_model.train()
         started = time.monotonic()
         for batch in remaining:
-            position = self.epoch + self.sums.steps / len(batches)
-            set_learning_rate(self.optimizer, learning_rate(self.config, position))
+            self._schedule(self.epoch + self.sums.steps / len(batches))
             losses, grad_norm = self._take_step(self.fabric.to_device(batch))
             self.step += 1
             images = self.task.images_in(batch)
@@ -190,6 +195,11 @@ class _Run:
             progress.step(images, sum(losses.values()))
             self._save_if_due()
             started = time.monotonic()
+
+    def _schedule(self, position: float) -> None:
+        """Set what depends on how many epochs have passed, fractions included."""
+        set_learning_rate(self.optimizer, learning_rate(self.config, position))
+        anneal_temperature(self.model, annealing_progress(self.config, position))
 
     def _take_step(self, batch: Any) -> tuple[dict[str, float], float | None]:
         """One optimiser step; the losses, and the gradient's norm (None: the scaler skips it)."""
@@ -233,6 +243,7 @@ class _Run:
         row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"]}
         row |= self.sums.row()
         last = self.epoch + 1 == self.config.epochs
+        anneal_temperature(self.model, annealing_progress(self.config, self.epoch + 1))
         if last or (self.epoch + 1) % self.config.evaluate_every_epochs == 0:
             self.metrics = self._evaluate()
             row |= {f"test_{name}": value for name, value in self.metrics.items()}

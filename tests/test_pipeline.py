@@ -117,3 +117,20 @@ def test_every_row_of_a_table_finds_its_run():
         rows = papers.load("ddf").table(table).rows
         wanted = params["tables"][f"ddf_{table}"]
         assert {row.system for row in rows if row.id in wanted} <= methods
+
+
+def test_every_row_of_the_comparison_is_trained_beside_its_base():
+    from repro.models.rows import BACKBONES, network_of
+    from repro.notebook.parameters import declared
+
+    name = "24_compare_networks.ipynb"
+    notebook = json.loads((ROOT / "notebooks" / name).read_text(encoding="utf-8"))
+    lists = {key: value for key, value in declared(notebook, name).items() if "_table" in key}
+    tables = load()["tables"]
+    for table in ("ddf_table4", "ddf_table5", "fdconv_table1"):
+        addresses = [f"{table.replace('_', '.')}.{row}" for row in tables[table]]
+        wanted = {BACKBONES.get(address) or network_of(address) for address in addresses}
+        trained = {
+            network for key, networks in lists.items() if table in key for network in networks
+        }
+        assert wanted == trained - {"ddf_channel_only"}, table

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -38,6 +39,12 @@ NETWORKS: Mapping[str, str] = {
     "fdconv.table1.mask_rcnn_kw_1x": "kw1x_resnet50",
     "fdconv.table1.mask_rcnn_kw_4x": "kw4x_resnet50",
     "fdconv.table1.mask_rcnn_fdconv": "fdconv_resnet50",
+}
+
+# A detector has no network here yet: what its row has of ours is its backbone.
+BACKBONES: Mapping[str, str] = {
+    "fdconv.table1.faster_rcnn_r50": "resnet50",
+    "fdconv.table1.mask_rcnn_r50": "resnet50",
 }
 
 _NO_CONVENTION = (
@@ -81,6 +88,11 @@ class Cell:
     def column(self) -> str:
         """Id of the printed column."""
         return self.address.rpartition(".")[2]
+
+    @property
+    def table(self) -> str:
+        """`<paper>.<table>`."""
+        return self.address.rsplit(".", 2)[0]
 
     @property
     def difference(self) -> float:
@@ -168,6 +180,34 @@ def cells() -> Iterator[Cell]:
                 # 2.300 and 8.0 are plain 2.3 and 8 in the sheet: the column tells the digits.
                 digits = max(_digits(other.values[column]) for other in printed.rows)
                 yield Cell(f"{address}.{column}", network, value, count_in(network), digits)
+
+
+def describe() -> dict[str, Any]:
+    """Every row of `TABLES` as plain values, for the stages that write tables.
+
+    Returns:
+        Address of a row -> "network" (a detector's is its backbone), and "costs" with an entry for
+        each cost that the table prints of a network of ours, in this row or another: "counted",
+        and "printed", "verdict" and "note", which are None where this row prints nothing.
+    """
+    printed = {cell.address: cell for cell in cells()}
+    columns = {(cell.table, cell.column) for cell in printed.values()}
+    found: dict[str, Any] = {}
+    for address, network in {**rows(), **BACKBONES}.items():
+        table = address.rpartition(".")[0]
+        costs: dict[str, Any] = {}
+        for column in COUNTS:
+            if (table, column) not in columns or address in BACKBONES:
+                continue
+            cell = printed.get(f"{address}.{column}")
+            costs[column] = {
+                "counted": COUNTS[column](network),
+                "printed": cell and cell.printed,
+                "verdict": cell and cell.verdict,
+                "note": cell and cell.note,
+            }
+        found[address] = {"network": network, "costs": costs}
+    return found
 
 
 def _digits(value: papers.Value) -> int:

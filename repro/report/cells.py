@@ -18,6 +18,8 @@ class Measured:
         high: upper end.
         n: how many runs it rests on.
         exact: it was counted, not sampled; `low` and `high` equal `value`.
+        verdict: how a counted cost compares with the printed one: "exact" (to the printed digit),
+            "within 2 %" or "differs"; None where nothing is printed.
     """
 
     value: Value
@@ -25,11 +27,12 @@ class Measured:
     high: float | None = None
     n: int | None = None
     exact: bool = False
+    verdict: str | None = None
 
     @classmethod
-    def counted(cls, value: float) -> Measured:
+    def counted(cls, value: float, verdict: str | None = None) -> Measured:
         """A figure without any chance in it."""
-        return cls(value, value, value, exact=True)
+        return cls(value, value, value, exact=True, verdict=verdict)
 
     @classmethod
     def estimated(cls, estimate: Estimate) -> Measured:
@@ -54,6 +57,11 @@ class Cell:
     paper: Value = None
     published: Measured | None = None
     ours: Measured | None = None
+
+    @property
+    def ours_verdict(self) -> str | None:
+        """How our count compares with the paper's figure; see `Measured`."""
+        return self.ours.verdict if self.ours else None
 
     @property
     def relative(self) -> float | None:

@@ -23,7 +23,7 @@ def judge(paper: Paper, claim: Claim, results: Results) -> Judgement:
     """One claim with its verdict; a claim without a test says what it would need."""
     test = TESTS.get(f"{paper.id}.{claim.id}")
     if test is None:
-        return Judgement(claim, (), _untested(claim))
+        return Judgement(claim, (), _untested(paper, claim))
     return Judgement(claim, tuple(test(Evidence(paper, claim, results))))
 
 
@@ -101,16 +101,20 @@ def _in_words(effect: Effect) -> str:
 
 # What a claim without a test still needs; the first ground that is listed here explains it.
 _NEEDS = {
-    "table4": "Table 4 (ResNet-18 and the rival dynamic filters) is not part of this version",
-    "table5": "Table 5 (ResNet-101 and the attention variants) is not trained in this version",
-    "table6": "detection (Table 6) is not part of this version",
-    "table7": "joint depth upsampling (Table 7) is not part of this version",
-    "fig7": "joint depth upsampling (Figure 7) is not part of this version",
-    "table2": "the two upsampling layers are not part of this version",
-    "supp_tricks": "the recipe behind the printed figure is not published",
+    "ddf.table6": "detection (Table 6) is not part of this version",
+    "ddf.table7": "joint depth upsampling (Table 7) is not part of this version",
+    "ddf.fig7": "joint depth upsampling (Figure 7) is not part of this version",
+    "ddf.table2": "the two upsampling layers are not part of this version",
+    "ddf.supp_tricks": "the recipe behind the printed figure is not published",
+    "fdconv.table1": "detection (Table 1) is not part of this version",
+    "fdconv.table2": "semantic segmentation (Table 2) is not part of this version",
+    "fdconv.table3": "detection (Table 3) is not part of this version",
+    "fdconv.table4": "semantic segmentation (Table 4) is not part of this version",
+    "fdconv.table5": "segmentation with large backbones (Table 5) is not part of this version",
 }
 
 
-def _untested(claim: Claim) -> str:
-    needed = [_NEEDS[ground] for ground in claim.rests_on if ground in _NEEDS]
+def _untested(paper: Paper, claim: Claim) -> str:
+    grounds = [f"{paper.id}.{ground}" for ground in claim.rests_on]
+    needed = [_NEEDS[ground] for ground in grounds if ground in _NEEDS]
     return needed[0] if needed else f"no test of it yet; it rests on {', '.join(claim.rests_on)}"

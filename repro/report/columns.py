@@ -6,12 +6,20 @@ come from params.yaml, printed figures from the fact sheet, ours from the result
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from repro.papers import Row, Table, Value
 from repro.report.cells import Measured, TableColumn
-from repro.report.results import BrokenResultError, Results, Run, RunFamily, Timing
+from repro.report.results import (
+    BrokenResultError,
+    PrintedRow,
+    Results,
+    Run,
+    RunFamily,
+    Timing,
+)
 from repro.stats import Estimate, mean_interval, paired_difference
 
 
@@ -24,12 +32,14 @@ class Setup:
         results: the tree our figures come from.
         family: the runs its rows stand for; None for a table without training.
         bases: the rows that others are compared with.
+        printed: row id -> its network and what was counted for it, where the table prints costs.
     """
 
     table: Table
     results: Results
     family: RunFamily | None
     bases: tuple[str, ...]
+    printed: Mapping[str, PrintedRow] = field(default_factory=dict)
 
     def base_of(self, row: Row) -> Row:
         """The row that `row` is compared with: the last base at or above it, else the first."""
@@ -41,7 +51,11 @@ class Setup:
         """The run behind a row."""
         if self.family is None:
             raise ValueError(f"{self.table.id} declares no runs, but one of its columns needs them")
-        return self.results.run(self.family, row.system)
+        return self.results.run(self.family, self.network(row))
+
+    def network(self, row: Row) -> str:
+        """The network that a row is: its system, unless that is the name of several."""
+        return self.printed[row.id].network if row.id in self.printed else row.system
 
 
 class ColumnKind(Protocol):
@@ -63,14 +77,16 @@ class ColumnKind(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """A column that names what was chosen; there is nothing to measure."""
+    """A column that shows what the paper prints: what was chosen, or what is not measured here."""
 
     column_id: str
+    label: str | None = None
+    unit: str | None = None
     from_runs: bool = False
 
     def column(self, table: Table) -> TableColumn:
         printed = table.column(self.column_id)
-        return TableColumn(printed.id, printed.label)
+        return TableColumn(printed.id, self.label or printed.label, self.unit)
 
     def paper(self, row: Row, setup: Setup) -> Value:
         return row.values[self.column_id]
@@ -81,7 +97,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Exact:
-    """A cost of the full-size system, counted exactly: `cost` of costs.json, in units of `unit`."""
+    """A cost of the full-size system, counted exactly.
+
+    Where the table prints costs, it is the one beside the printed cost, with a verdict; elsewhere
+    `cost` of costs.json in units of `unit`.
+    """
 
     column_id: str
     cost: str
@@ -98,11 +118,16 @@ class Exact:
         return row.values.get(self.column_id)
 
     def measure(self, row: Row, setup: Setup) -> Measured | None:
-        return Measured.counted(setup.results.cost(row.system)[self.cost] / self.divisor)
+        if row.id not in setup.printed:
+            return Measured.counted(setup.results.cost(row.system)[self.cost] / self.divisor)
+        beside = setup.printed[row.id].costs.get(self.column_id)
+        return None if beside is None else Measured.counted(beside.counted, beside.verdict)
 
 
 PARAMS = Exact("params_m", "params", "Params", "M", 1e6)
 FLOPS = Exact("flops_g", "macs", "FLOPs", "G", 1e9)
+ADDED_PARAMS = Exact("params_delta_m", "params", "Added params", "M", 1e6)
+ADDED_FLOPS = Exact("flops_delta_g", "macs", "Added FLOPs", "G", 1e9)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from repro.papers import Claim, Paper
@@ -45,6 +45,29 @@ class Evidence:
         """Top-1 of `method` minus top-1 of `base`, paired by seed."""
         expected = Direction(above, point(size))
         return self._paired(name, method, base, expected, size, family)
+
+    def margin(
+        self, name: str, method: str, rivals: Sequence[str], *, size: float, family: RunFamily
+    ) -> Effect:
+        """Top-1 of `method` minus that of the best of `rivals`, seed by seed.
+
+        The best is chosen anew for every seed, by its result: where all are equally good, this lies
+        below zero. So a margin above zero says more than that of a rival chosen beforehand.
+        """
+        expected = Direction(above=True, size=point(size))
+        try:
+            run = self.results.run(family, method)
+            others = [self.results.run(family, rival).figures("top1") for rival in rivals]
+        except MissingResultError as error:
+            return Effect(name, expected, size, reason=str(error))
+        mine = run.figures("top1")
+        common = [seed for seed in mine if all(seed in figures for figures in others)]
+        if not common:
+            return Effect(name, expected, size, reason=f"no seed of {method} and all rivals")
+        margins = [mine[seed] - max(figures[seed] for figures in others) for seed in common]
+        estimate = mean_interval(margins)
+        basis = describe_runs(run.details, estimate.n)
+        return Effect(name, expected, size, Measured.estimated(estimate), basis)
 
     def accuracy_change(self, name: str, method: str, base: str, *, at_most: float) -> Effect:
         """Top-1 of `method` minus top-1 of `base`, which the claim says is small."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro.papers import Row
-from repro.report.columns import ColumnKind, Difference, Exact, Metric, Setup, Timed
+from repro.report.columns import ADDED_FLOPS, ColumnKind, Difference, Exact, Metric, Setup, Timed
 from repro.report.complexity import SIZE, Counted
 from repro.report.results import MissingResultError
 
@@ -26,11 +26,18 @@ def below(
         base = ", ".join(f"“{setup.table.row(base).name}”" for base in setup.bases)
         written.append(f"Δ: difference to {base}, paired by seed.")
     if any(isinstance(kind, Exact) for kind in kinds):
-        written.append(
-            "Params and FLOPs: exact counts of the paper's full-size network at 224×224 "
-            "(one multiply-accumulate is one FLOP); the percentage is the distance from the "
-            "paper's rounded figure."
+        adds = any(kind is ADDED_FLOPS for kind in kinds)
+        what = (
+            "Added params and FLOPs: exact counts of the full-size backbone less ResNet-50's, "
+            "FLOPs at 1280×800"
+            if adds
+            else "Params and FLOPs: exact counts of the paper's full-size network at 224×224"
         )
+        written.append(
+            f"{what} (one multiply-accumulate is one FLOP); the percentage is the distance from "
+            "the paper's rounded figure."
+        )
+        written += _verdicts(kinds, rows, setup)
     if any(isinstance(kind, Counted) for kind in kinds):
         written.append(_counted())
     if any(isinstance(kind, Timed) for kind in kinds):
@@ -38,6 +45,32 @@ def below(
     if setup.table.note:
         written.append(f"On the printed table: {setup.table.note.rstrip('.')}.")
     return tuple(written)
+
+
+def _verdicts(kinds: Sequence[ColumnKind], rows: Sequence[Row], setup: Setup) -> list[str]:
+    """What the verdicts on counted costs mean, and for each cause the cells that differ by it."""
+    labels = {kind.column_id: kind.label for kind in kinds if isinstance(kind, Exact)}
+    cells = [
+        (f"{labels[column]} of “{row.name}”", cost)
+        for row in rows
+        if row.id in setup.printed
+        for column, cost in setup.printed[row.id].costs.items()
+        if column in labels
+    ]
+    if not any(cost.verdict for _, cost in cells):
+        return []
+    causes: dict[str, list[str]] = {}
+    for cell, cost in cells:
+        if cost.note is not None:
+            causes.setdefault(cost.note, []).append(cell)
+    return [
+        "“exact”: equal to the paper's figure as it is rounded; else “within 2 %” or “differs”.",
+        *(f"{_listed(differing)}: {cause}." for cause, differing in causes.items()),
+    ]
+
+
+def _listed(cells: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(cells))
 
 
 def describe_runs(details: Mapping[str, Any], seeds: int) -> str:
@@ -76,6 +109,8 @@ def _runs(rows: Sequence[Row], setup: Setup) -> str:
             f" A small stand-in for {paper}: compare signs and differences with the paper, "
             "not accuracies."
         )
+        if isinstance(classes := details.get("num_classes"), int):
+            text += f" Guessing gives a top-1 of {100 / classes:.3g} %."
     return text
 
 

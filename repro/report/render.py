@@ -89,7 +89,8 @@ def written(table: ReportTable, row: TableRow, position: int, side: str) -> str:
         return "base" if compared_with_itself else _DASH
     text = _number(measured.value, column)
     if column.relative and side == "ours" and cell.relative is not None:
-        text += f" ({_percent(cell.relative)})"
+        distance = dict.fromkeys([_percent(cell.relative), measured.verdict or ""])
+        text += f" ({', '.join(filter(None, distance))})"
     interval = _interval(measured, column)
     return f"{text} {interval}" if interval else text
 
@@ -136,6 +137,8 @@ def _csv_fields(table: ReportTable, position: int) -> list[str]:
             fields += [f"{side}_low", f"{side}_high"]
     if table.columns[position].relative and "ours" in sides and "paper" in sides:
         fields.append("relative")
+        if any(row.cells[position].ours_verdict for row in table.rows):
+            fields.append("verdict")
     return fields
 
 
@@ -144,6 +147,8 @@ def _csv_value(cell: Cell, name: str) -> Value:
         return cell.paper
     if name == "relative":
         return cell.relative
+    if name == "verdict":
+        return cell.ours_verdict
     side, _, end = name.partition("_")
     measured = cell.ours if side == "ours" else cell.published
     if measured is None:

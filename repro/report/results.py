@@ -42,6 +42,7 @@ class RunFamily:
 CLASSIFICATION = RunFamily("classification", "train_classification")
 DDF_ABLATION = RunFamily("ablate_ddf", "ablate_ddf", together=True)
 FDCONV_ABLATION = RunFamily("ablate_fdconv", "ablate_fdconv", together=True)
+COMPARISON = RunFamily("compare_networks", "compare_networks", together=True)
 
 _COSTS, _OPERATOR, _BENCHMARK = "costs", "ddf_operator", "benchmark_kernels"
 
@@ -50,6 +51,7 @@ STAGES = (
     CLASSIFICATION.stage,
     DDF_ABLATION.stage,
     FDCONV_ABLATION.stage,
+    COMPARISON.stage,
     _COSTS,
     _OPERATOR,
     _BENCHMARK,
@@ -95,6 +97,28 @@ class Count:
     params: int
     macs: int
     filter_values: int | None
+
+
+@dataclass(frozen=True)
+class PrintedCost:
+    """An exact cost beside the printed one, in the column's unit; see `repro.models.rows`.
+
+    `printed`, and with it `verdict`, is None where the paper leaves the cell empty; `note` says why
+    the two differ, if they do.
+    """
+
+    counted: float
+    printed: float | None
+    verdict: str | None
+    note: str | None
+
+
+@dataclass(frozen=True)
+class PrintedRow:
+    """The network that a printed row is (of a detector: its backbone), and its costs by column."""
+
+    network: str
+    costs: Mapping[str, PrintedCost]
 
 
 @dataclass(frozen=True)
@@ -161,6 +185,26 @@ class Results:
                 f"dvc repro {_COSTS} --force"
             )
         return _mapping(path, systems[system], system)
+
+    def printed_rows(self, table: str) -> dict[str, PrintedRow]:
+        """Row id -> what was counted for it, in `<paper>.<table>`; empty if it prints no costs.
+
+        Raises:
+            MissingResultError: printed_costs.json is missing.
+            BrokenResultError: it is not what the stage writes.
+        """
+        path = self.root / "printed_costs.json"
+        rows = _mapping(path, self._read(path, _COSTS))
+        found = {}
+        for address, row in rows.items():
+            if not address.startswith(f"{table}."):
+                continue
+            try:
+                costs = {name: PrintedCost(**cost) for name, cost in row["costs"].items()}
+                found[address.removeprefix(f"{table}.")] = PrintedRow(row["network"], costs)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise BrokenResultError(f"{_shown(path)}: {address}: {error!r}") from error
+        return found
 
     def counts(self) -> tuple[Count, ...]:
         """The layers of Table 1, counted at several sizes."""

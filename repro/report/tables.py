@@ -19,10 +19,13 @@ from repro.papers import Row, Table, load
 from repro.report import notes, own_tables, render
 from repro.report.cells import Cell, Measured, ReportTable, TableRow
 from repro.report.columns import (
+    ADDED_FLOPS,
+    ADDED_PARAMS,
     FLOPS,
     PARAMS,
     ColumnKind,
     Difference,
+    Exact,
     Largest,
     Metric,
     Ratio,
@@ -34,6 +37,7 @@ from repro.report.columns import (
 from repro.report.complexity import Counted, Formula, Slope
 from repro.report.results import (
     CLASSIFICATION,
+    COMPARISON,
     DDF_ABLATION,
     FDCONV_ABLATION,
     MissingResultError,
@@ -81,6 +85,20 @@ def specs() -> Mapping[str, TableSpec]:
         TableSpec("ddf", table("table3a"), (*marks, *trained), CLASSIFICATION, ("base_model",)),
         TableSpec("ddf", table("table3b"), trained, CLASSIFICATION, ("ddf_filter_norm",)),
         TableSpec("ddf", table("table3c"), trained, CLASSIFICATION, ("ddf_sigma_0p2",)),
+        TableSpec(
+            "ddf",
+            table("table4"),
+            (Setting("arch"), *compared),
+            COMPARISON,
+            ("r18_base", "r50_base"),
+        ),
+        TableSpec(
+            "ddf",
+            own_tables.ddf_table5(),
+            (PARAMS, FLOPS, _AS_PUBLISHED, *compared[2:]),
+            COMPARISON,
+            ("resnet50", "resnet101"),
+        ),
         TableSpec("ddf", own_tables.ddf_ablation(), _ABLATION, DDF_ABLATION, ("ddf_resnet50",)),
         TableSpec(
             "fdconv",
@@ -95,6 +113,13 @@ def specs() -> Mapping[str, TableSpec]:
             compared,
             FDCONV_ABLATION,
             ("fdconv_kernel_num_1",),
+        ),
+        TableSpec(
+            "fdconv",
+            own_tables.fdconv_table1(),
+            (*_OF_DETECTORS, *compared[2:]),
+            COMPARISON,
+            ("faster_rcnn_r50", "mask_rcnn_r50"),
         ),
     )
     return {spec.id: spec for spec in declared}
@@ -118,6 +143,18 @@ _TABLE_2 = (
     Timed("memory_m", "MiB", latency=False),
     Ratio("memory_m", "conv", latency=False),
     Ratio("memory_m", "ddf", latency=False),
+)
+
+_AS_PUBLISHED = Setting("top1_official", "Top-1, as published", "%")
+
+_OF_DETECTORS = (
+    Setting("conv_budget_x", "Budget", "×"),
+    Setting("params_m", "Params of the detector", "M"),
+    ADDED_PARAMS,
+    Setting("flops_g", "FLOPs of the detector", "G"),
+    ADDED_FLOPS,
+    Setting("ap_box"),
+    Setting("ap_mask"),
 )
 
 _ABLATION = (
@@ -166,7 +203,9 @@ def build(
     """
     spec = specs()[require_known("table", table_id, specs())]
     chosen = _rows(spec, rows)
-    setup = Setup(spec.table, results, spec.family, spec.bases)
+    counts_costs = any(isinstance(kind, Exact) for kind in spec.kinds)
+    printed = results.printed_rows(f"{spec.paper}.{spec.table.id}") if counts_costs else {}
+    setup = Setup(spec.table, results, spec.family, spec.bases, printed)
     beside = replace(setup, results=published) if published else None
     bases = {setup.base_of(row).id for row in chosen} if spec.bases else set()
     return ReportTable(

@@ -187,8 +187,7 @@ def run_method(
 
 
 def run_variants(
-    base: str,
-    variants: Sequence[str],
+    variants: Mapping[str, Sequence[str]],
     config: TrainConfig,
     *,
     dataset: str,
@@ -199,27 +198,32 @@ def run_variants(
     resume_dir: Path | None = None,
     show_progress: bool = True,
 ) -> dict[str, MethodRun]:
-    """Train variants of one method side by side, and compare each with it, paired by seed.
+    """Train methods side by side, and compare each with its base, paired by seed.
 
     A variant whose training breaks down is a result here: its seed has None for figures.
 
     Args:
-        base: the method that all others are compared with; trained first.
-        variants: names of `repro.models.names()`, without the base.
+        variants: base -> the methods that are compared with it, without the base; all are names of
+            `repro.models.names()`, each given once.
         config, dataset, size, seeds, data, resume_dir, show_progress: see `run_method`.
-        out_dir: gets metrics.json with all methods under "variants", each with the paired
-            difference of its top-1 to the base's; history.csv, params.json, env.json and
+        out_dir: gets metrics.json with all methods under "variants", each with its base and the
+            paired difference of its top-1 to the base's; history.csv, params.json, env.json and
             seeds/<method>/<seed>.json.
     Returns:
-        Method -> its run, the base first.
+        Method -> its run, every base before its variants.
+    Raises:
+        ValueError: no methods, or one that is given twice.
+        UnknownNameError, OSError: as `run_method`.
     """
+    base_of = _base_of_each(variants)
     data = data or load_classification(dataset)
-    tasks = [ClassificationTask(method, data, size=size) for method in (base, *variants)]
-    directory = RunDirectory(
-        out_dir, {**parameters(tasks[0], config, seeds), "variants": list(variants)}, config
-    )
+    tasks = [ClassificationTask(method, data, size=size) for method in base_of]
+    asked = {**parameters(tasks[0], config, seeds), "variants": variants}
+    del asked["method"]
+    directory = RunDirectory(out_dir, asked, config)
     found: dict[str, MethodRun] = {}
     for task in tasks:
+        base = base_of[task.name]
         runs = []
         for run in train_seeds(
             task,
@@ -231,17 +235,25 @@ def run_variants(
         ):
             directory.add_seed(run, task.name)
             runs.append(run)
-        metrics = summarise(runs)
-        paired = list(differences(runs, found[base].runs).values()) if found else []
+        metrics = {"base": base, **summarise(runs)}
+        paired = list(differences(runs, found[base].runs).values()) if base in found else []
         metrics["difference_top1"] = asdict(mean_interval(paired)) if paired else None
         found[task.name] = MethodRun(task, runs, metrics)
     content = {
-        "base": base,
         **details(tasks[0], config),
         "variants": {method: run.metrics for method, run in found.items()},
     }
     directory.finish(content, {method: run.runs for method, run in found.items()})
     return found
+
+
+def _base_of_each(variants: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Method -> its base, every base before its variants and its own base."""
+    methods = [method for base, others in variants.items() for method in (base, *others)]
+    twice = sorted({method for method in methods if methods.count(method) > 1})
+    if not methods or twice:
+        raise ValueError(f"methods must be at least one, each once; twice: {twice}")
+    return {method: base for base, others in variants.items() for method in (base, *others)}
 
 
 def details(task: ClassificationTask, config: TrainConfig) -> dict[str, Any]:

@@ -34,6 +34,9 @@ class TrainConfig:
         gamma: factor of each fall.
         warmup_epochs: epochs, fractions allowed, of linear growth from warmup_lr to lr.
         warmup_lr: where the warm-up starts.
+        annealing_epochs: epochs, fractions allowed, over which attention temperatures go from their
+            start to their end (DY-Conv, ODConv, KernelWarehouse); 0 keeps them at the end, None is
+            the papers' 10, or half of a run shorter than 20.
         max_grad_norm: clip the gradient's total 2-norm to this; None does not clip.
         seed: decides initial weights, order and augmentation.
         evaluate_every_epochs: the last epoch is evaluated in any case.
@@ -59,6 +62,7 @@ class TrainConfig:
     gamma: float = 0.1
     warmup_epochs: float = 0.0
     warmup_lr: float = 0.0
+    annealing_epochs: float | None = None
     max_grad_norm: float | None = None
     seed: int = 0
     evaluate_every_epochs: int = 1
@@ -87,6 +91,11 @@ class TrainConfig:
             raise ValueError(
                 f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs} "
                 "for the cosine"
+            )
+        if self.annealing_epochs is not None and not 0 <= self.annealing_epochs <= self.epochs:
+            raise ValueError(
+                f"annealing_epochs must lie between 0 and epochs={self.epochs}, "
+                f"got {self.annealing_epochs!r}"
             )
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be positive or None, got {self.max_grad_norm!r}")

@@ -1,4 +1,4 @@
-"""Optimisers, and the learning rate as a function of the epoch."""
+"""Optimisers, and what follows the epoch: the learning rate and the attentions' temperature."""
 
 from __future__ import annotations
 
@@ -47,6 +47,20 @@ def learning_rate(config: TrainConfig, epoch: float) -> float:
         return config.lr * config.gamma**passed
     share = (epoch - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
     return config.min_lr + (config.lr - config.min_lr) * (1 + math.cos(math.pi * share)) / 2
+
+
+def annealing_progress(config: TrainConfig, epoch: float) -> float:
+    """How far temperatures are on their way after `epoch` epochs: 0 at the start, 1 at the end.
+
+    Like the learning rate a function of the position alone; `repro.nn.anneal_temperature` takes it.
+
+    Args:
+        epoch: 0 before the first step, `config.epochs` after the last.
+    """
+    length = config.annealing_epochs
+    if length is None:
+        length = min(10.0, config.epochs / 2)
+    return 1.0 if epoch >= length else epoch / length
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -55,9 +55,9 @@ def test_the_base_row_is_compared_with_nothing(results):
 
 def test_costs_are_exact_and_show_their_distance_from_the_paper(results):
     cell = cells(tables.build("ddf_table3c", results), "ddf_sigma_0p2")["params_m"]
-    assert cell.ours == Measured.counted(16.84372)
+    assert cell.ours == Measured.counted(16.84372, "exact")
     assert cell.relative == pytest.approx(16.84372 / 16.8 - 1)
-    assert "16.844 (+0.3 %)" in render.to_markdown(tables.build("ddf_table3c", results))
+    assert "16.844 (+0.3 %, exact)" in render.to_markdown(tables.build("ddf_table3c", results))
 
 
 def test_the_papers_figures_have_the_decimals_it_prints(results):
@@ -212,3 +212,47 @@ def test_unknown_names_are_refused(results):
         tables.build("table3a", results)
     with pytest.raises(UnknownNameError, match="unknown row of table3a 'sigmoid'"):
         tables.build("ddf_table3a", results, ["sigmoid"])
+
+
+def test_table_4_names_the_network_behind_a_row(results):
+    table = tables.build("ddf_table4", results)
+    row = cells(table, "r50_condconv")
+    assert row["params_m"].ours == Measured.counted(104.8, "exact")
+    assert row["top1"].paper == 78.6
+    assert row["top1_difference"].paper == pytest.approx(1.4)
+    assert row["top1_difference"].ours.value == pytest.approx(0.0)
+    assert [row.id for row in table.rows if row.base] == ["r18_base", "r50_base"]
+
+
+def test_table_5_compares_figures_of_one_protocol_only(results):
+    table = tables.build("ddf_table5", results)
+    assert cells(table, "se_resnet101")["top1"].paper == 79.3
+    assert cells(table, "se_resnet101")["top1_official"].paper == 78.3
+    assert cells(table, "bam_resnet50")["top1"].paper is None
+    assert cells(table, "ddf_resnet101")["top1_difference"].paper == pytest.approx(1.3)
+    assert cells(table, "ddf_resnet101")["top1_difference"].ours.value == pytest.approx(1.3)
+
+
+def test_a_cost_that_differs_says_why_below_the_table(results):
+    table = tables.build("ddf_table5", results)
+    text = render.to_markdown(table)
+    assert "25.060 (-2.5 %, differs)" in text
+    assert "- Params of “Res2Net50 (14w-8s)”: another network's count." in text
+    row = read_csv(table)["res2net50_14w_8s"]
+    assert row["params_m_verdict"] == "differs"
+
+
+def test_a_detectors_row_has_the_papers_figures_and_its_backbones_accuracy(results):
+    table = tables.build("fdconv_table1", results)
+    base = cells(table, "faster_rcnn_r50")
+    assert (base["params_m"].paper, base["flops_g"].paper) == (43.8, 207.1)
+    assert base["params_delta_m"].ours is None
+    assert base["top1"].ours.value == pytest.approx(51.0)
+    kw = cells(table, "mask_rcnn_kw_1x")
+    assert kw["flops_delta_g"].paper is None
+    assert kw["flops_delta_g"].ours == Measured.counted(2.038)
+    assert kw["ap_box"].paper == 41.8
+    assert kw["ap_box"].ours is None
+    text = "\n".join(table.notes)
+    assert "Detection is not measured in this version" in text
+    assert "FLOPs at 1280×800" in text

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from repro import papers
 from repro.files import write_json, write_text
+from repro.models.rows import BACKBONES, COUNTS, rows
 
 SEEDS = (0, 1, 2)
 DETAILS = {
@@ -50,6 +52,19 @@ COSTS = {
     "fdconv_kernel_num_4": {"params": 29100000, "macs": 4200000000},
     "fdconv_kernel_num_16": {"params": 29150000, "macs": 4200000000},
 }
+# The rest of Table 5, and ResNet-18 without and with DDF, as printed.
+COSTS |= {
+    row.system: {
+        "params": round(1e6 * float(row.values["params_m"] or 0)),
+        "macs": round(1e9 * float(row.values["flops_g"] or 0)),
+    }
+    for row in papers.load("ddf").table("table5").rows
+    if row.system not in COSTS
+}
+COSTS |= {
+    "resnet18": {"params": 11700000, "macs": 1800000000},
+    "ddf_resnet18": {"params": 7700000, "macs": 400000000},
+}
 TIMINGS = {
     "conv": (120.0, 118.0, 123.0, 360.0),
     "dwconv": (20.0, 19.5, 20.6, 236.0),
@@ -78,6 +93,17 @@ FDCONV_VARIANTS: dict[str, list[float | None]] = {
 }
 
 
+# What the networks of DDF's Tables 4 and 5 and of FDConv's Table 1 reach.
+COMPARED: dict[str, list[float | None]] = {
+    **{name: [50.0, 52.0, 51.0] for name in {**rows(), **BACKBONES}.values()},
+    "ddf_channel_only": [51.5, 53.4, 52.6],
+    "ddf_resnet18": [51.2, 53.0, 51.9],
+    "ddf_resnet50": [50.9, 52.0, 53.0],
+    "ddf_resnet101": [51.4, 53.2, 52.3],
+    "fdconv_resnet50": [50.8, 53.4, 51.1],
+}
+
+
 def whole(root: Path) -> Path:
     """A tree in which every stage has run."""
     for method, top1 in TOP1.items():
@@ -89,6 +115,8 @@ def whole(root: Path) -> Path:
     write_timings(root)
     write_ablation(root)
     write_fdconv_ablation(root)
+    write_comparison(root)
+    write_json(root / "printed_costs.json", printed_costs())
     return root
 
 
@@ -113,6 +141,35 @@ def write_fdconv_ablation(root: Path) -> None:
     }
     content = {"base": "resnet50", "variants": variants, **DETAILS}
     write_json(root / "ablate_fdconv" / "metrics.json", content)
+
+
+def write_comparison(root: Path) -> None:
+    variants = {name: {"seeds": list(SEEDS), "top1": top1} for name, top1 in COMPARED.items()}
+    write_json(root / "compare_networks" / "metrics.json", {"variants": variants, **DETAILS})
+
+
+def printed_costs() -> dict[str, Any]:
+    """Every printed cost, met to the digit but for one; costs known above are taken from there."""
+    found: dict[str, Any] = {
+        address: {"network": BACKBONES[address], "costs": {}} for address in BACKBONES
+    }
+    for address, network in rows().items():
+        paper, table, row = address.split(".")
+        printed = papers.load(paper).table(table)
+        costs = {}
+        for column in COUNTS:
+            value = printed.row(row).values.get(column)
+            if value is None:
+                continue
+            known = {"params_m": ("params", 1e6), "flops_g": ("macs", 1e9)}.get(column)
+            counted = COSTS[network][known[0]] / known[1] if known and network in COSTS else value
+            costs[column] = {"counted": counted, "printed": value, "verdict": "exact", "note": None}
+        found[address] = {"network": network, "costs": costs}
+    res2net = found["ddf.table5.res2net50_14w_8s"]["costs"]["params_m"]
+    res2net |= {"counted": 25.06, "verdict": "differs", "note": "another network's count"}
+    kw = found["fdconv.table1.mask_rcnn_kw_1x"]["costs"]
+    kw["flops_delta_g"] = {"counted": 2.038, "printed": None, "verdict": None, "note": None}
+    return found
 
 
 def write_timings(root: Path, shape: str = "2x256x200x300") -> None:

@@ -202,7 +202,7 @@ def test_variants_are_compared_with_the_base_by_seed(data, tmp_path, trained):
     }
     run_method("ddf_resnet50", CONFIG, out_dir=tmp_path / "method", **options)
     found = run_variants(
-        "ddf_resnet50", ["ddf_heads_2"], CONFIG, out_dir=tmp_path / "ablation", **options
+        {"ddf_resnet50": ["ddf_heads_2"]}, CONFIG, out_dir=tmp_path / "ablation", **options
     )
     assert trained.count(("ddf_resnet50", 0)) == 1, "the base was trained before"
     assert list(found) == ["ddf_resnet50", "ddf_heads_2"]
@@ -225,8 +225,7 @@ class _Diverging(ClassificationTask):
 def test_a_variant_that_breaks_down_is_a_result(data, tmp_path, monkeypatch):
     monkeypatch.setattr(classification, "ClassificationTask", _Diverging)
     run_variants(
-        "ddf_resnet50",
-        ["ddf_no_norm"],
+        {"ddf_resnet50": ["ddf_no_norm"]},
         CONFIG,
         dataset="squares",
         size="small",

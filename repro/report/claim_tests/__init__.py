@@ -6,9 +6,21 @@ adding a function to the `TESTS` of a file here.
 
 from collections.abc import Mapping
 
-from repro.report.claim_tests import ddf_accuracy, ddf_counted, ddf_timed
+from repro.report.claim_tests import (
+    ddf_accuracy,
+    ddf_compared,
+    ddf_counted,
+    ddf_timed,
+    fdconv_compared,
+)
 from repro.report.evidence import Test
 
-TESTS: Mapping[str, Test] = {**ddf_accuracy.TESTS, **ddf_counted.TESTS, **ddf_timed.TESTS}
+TESTS: Mapping[str, Test] = {
+    **ddf_accuracy.TESTS,
+    **ddf_compared.TESTS,
+    **ddf_counted.TESTS,
+    **ddf_timed.TESTS,
+    **fdconv_compared.TESTS,
+}
 
 __all__ = ["TESTS"]
