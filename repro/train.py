@@ -149,6 +149,7 @@ class _Run:
         self.metrics, self.history = state["metrics"], state["history"]
         self.step, self.epoch, self.seconds = state["step"], state["epoch"], state["seconds"]
         if state["finished"]:
+            self._anneal(self.epoch)
             return True
         self.sums = EpochSums(**state["sums"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -199,6 +200,10 @@ class _Run:
     def _schedule(self, position: float) -> None:
         """Set what depends on how many epochs have passed, fractions included."""
         set_learning_rate(self.optimizer, learning_rate(self.config, position))
+        self._anneal(position)
+
+    def _anneal(self, position: float) -> None:
+        # No checkpoint holds a temperature: it follows from the position.
         anneal_temperature(self.model, annealing_progress(self.config, position))
 
     def _take_step(self, batch: Any) -> tuple[dict[str, float], float | None]:
@@ -243,7 +248,7 @@ class _Run:
         row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"]}
         row |= self.sums.row()
         last = self.epoch + 1 == self.config.epochs
-        anneal_temperature(self.model, annealing_progress(self.config, self.epoch + 1))
+        self._anneal(self.epoch + 1)
         if last or (self.epoch + 1) % self.config.evaluate_every_epochs == 0:
             self.metrics = self._evaluate()
             row |= {f"test_{name}": value for name, value in self.metrics.items()}

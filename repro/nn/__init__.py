@@ -7,6 +7,7 @@ from repro.nn.carafe import CARAFE
 from repro.nn.condconv import CondConv2d
 from repro.nn.dcd import DCD2d, DCDClassifier
 from repro.nn.ddf import DDF, ChannelBranch, SpatialBranch
+from repro.nn.ddf_checkpoints import from_ddf_authors_state_dict
 from repro.nn.ddf_up import DDFUp
 from repro.nn.dyconv import DYConv2d
 from repro.nn.dyfilter import DyFilter
@@ -24,6 +25,12 @@ from repro.nn.filter_norm import FilterBatchNorm, FilterNorm
 from repro.nn.frequency_band_modulation import FrequencyBandModulation
 from repro.nn.involution import Involution
 from repro.nn.kernel_warehouse import KWConv2d, Warehouse
+from repro.nn.mixture_conversion import (
+    to_mixture,
+    to_mixture_state_dict,
+    to_plain_conv,
+    to_static_state_dict,
+)
 from repro.nn.odconv import ODConv2d
 from repro.nn.pac import PAC
 from repro.nn.per_sample import DynamicConv2d, anneal_temperature
@@ -60,6 +67,7 @@ __all__ = [
     "WeightNet2d",
     "anneal_temperature",
     "from_authors_state_dict",
+    "from_ddf_authors_state_dict",
     "is_feed_forward",
     "is_in_residual_block",
     "is_spatial",
@@ -68,6 +76,10 @@ __all__ = [
     "replace_layers",
     "to_fdconv",
     "to_fdconv_state_dict",
+    "to_mixture",
+    "to_mixture_state_dict",
     "to_plain",
+    "to_plain_conv",
     "to_plain_state_dict",
+    "to_static_state_dict",
 ]

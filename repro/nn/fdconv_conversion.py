@@ -6,7 +6,6 @@ pretrained network stays one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,8 +13,7 @@ from torch import Tensor, nn
 
 from repro.nn.fdconv import CONV_SETTINGS, FDConv, FDLinear
 from repro.nn.fourier_weight import FourierWeight
-
-State = Mapping[str, Tensor]
+from repro.nn.state_dicts import State, checked, owner
 
 # Names inside a layer of the authors' checkpoints, and ours.
 _AUTHORS_NAMES = {
@@ -118,7 +116,7 @@ def to_fdconv_state_dict(state: State, model: nn.Module) -> dict[str, Tensor]:
         for name in layer.state_dict()
         if name not in ("dft_weight", "weight", "bias")
     }
-    return _checked({**{name: wanted[name] for name in own}, **found}, wanted)
+    return checked({**{name: wanted[name] for name in own}, **found}, wanted)
 
 
 def to_plain_state_dict(model: nn.Module) -> dict[str, Tensor]:
@@ -129,11 +127,10 @@ def to_plain_state_dict(model: nn.Module) -> dict[str, Tensor]:
     layers = fourier_layers(model)
     state: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
-        prefix = next((p for p in layers if name.startswith(f"{p}.")), None)
+        prefix, entry = owner(name, layers)
         if prefix is None:
             state[name] = tensor
             continue
-        entry = name.removeprefix(f"{prefix}.")
         if entry in ("dft_weight", "weight"):
             weight = layers[prefix].static_weight().detach()
             is_linear = isinstance(layers[prefix], FDLinear)
@@ -157,8 +154,7 @@ def from_authors_state_dict(state: State, model: nn.Module) -> dict[str, Tensor]
     found: dict[str, Tensor] = {}
     maps: dict[str, dict[int, Tensor]] = {}
     for name, tensor in state.items():
-        prefix = next((p for p in layers if name.startswith(f"{p}.")), None)
-        entry = name if prefix is None else name.removeprefix(f"{prefix}.")
+        prefix, entry = owner(name, layers)
         if prefix is None or entry in ("dft_weight", "weight", "bias"):
             found[name] = tensor
         elif entry.startswith(_AUTHORS_MAPS):
@@ -172,7 +168,7 @@ def from_authors_state_dict(state: State, model: nn.Module) -> dict[str, Tensor]
     for name, bands in maps.items():
         stacked = torch.stack([bands[b] for b in sorted(bands)], 1)  # (map groups, bands, ...)
         found[name] = stacked.flatten(0, 1)
-    return _checked(found, wanted)
+    return checked(found, wanted)
 
 
 def fourier_layers(model: nn.Module) -> dict[str, FourierWeight]:
@@ -189,24 +185,3 @@ def _our_name(entry: str) -> str:
         if entry.startswith(theirs):
             return ours + entry.removeprefix(theirs)
     return entry
-
-
-def _checked(found: dict[str, Tensor], wanted: State) -> dict[str, Tensor]:
-    """`found` in the order of `wanted`, if it has exactly its names and shapes."""
-    missing = [name for name in wanted if name not in found]
-    unknown = [name for name in found if name not in wanted]
-    if missing or unknown:
-        raise KeyError(f"missing: {_some(missing)}; belonging to nothing: {_some(unknown)}")
-    for name, tensor in wanted.items():
-        if found[name].shape != tensor.shape:
-            raise ValueError(
-                f"{name} must be {tuple(tensor.shape)}, got {tuple(found[name].shape)}"
-            )
-    return {name: found[name] for name in wanted}
-
-
-def _some(names: list[str]) -> str:
-    if not names:
-        return "none"
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

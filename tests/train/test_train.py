@@ -14,6 +14,7 @@ import torch
 from small_task import Batches, SmallTask, small_network
 from torch import nn
 
+from repro.nn import DYConv2d
 from repro.train import NonFiniteError, TrainConfig, fit
 from repro.training.history import CLOCK_COLUMNS
 
@@ -132,6 +133,36 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path):
         assert_same_weights(resumed[2], whole[2])
 
 
+class Watched(DYConv2d):
+    """Notes the temperature of every forward pass, in training and in evaluation."""
+
+    def __init__(self):
+        super().__init__(1, 4, 3, temperature=7.0)
+        self.seen = {True: [], False: []}
+
+    def forward(self, x):
+        self.seen[self.training].append(self.temperature)
+        return super().forward(x)
+
+
+def annealed_network():
+    return nn.Sequential(Watched(), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
+
+
+def test_temperatures_fall_while_it_trains():
+    model = train(SmallTask(build=annealed_network), annealing_epochs=1.5).model
+    steps = [30 - 29 * min(step / 6, 1) for step in range(12)]  # an epoch has four steps
+    assert model[0].seen[True] == pytest.approx(steps)
+    first, *later = dict.fromkeys(model[0].seen[False])
+    assert first == pytest.approx(30 - 29 * 4 / 6), "evaluated where the epoch ended"
+    assert later == [1.0]
+
+
+def test_without_annealing_the_temperature_is_the_last_one():
+    model = train(SmallTask(build=annealed_network), annealing_epochs=0).model
+    assert set(model[0].seen[True]) == {1.0}
+
+
 class _StoppedError(Exception):
     pass
 
@@ -139,8 +170,8 @@ class _StoppedError(Exception):
 class StoppingTask(SmallTask):
     """Fails at a step, as a full memory would."""
 
-    def __init__(self, stops_at):
-        super().__init__()
+    def __init__(self, stops_at, **options):
+        super().__init__(**options)
         self.left = stops_at
 
     def losses(self, model, batch):
@@ -170,6 +201,19 @@ def test_it_goes_on_where_it_stopped(tmp_path, stops_at):
     result = train(task, resume_dir=tmp_path)
     assert 999 - task.left == 12 - stops_at
     assert_same(result, train())
+
+
+@pytest.mark.parametrize("stops_at", [3, 8])
+def test_temperatures_go_on_where_it_stopped(tmp_path, stops_at):
+    options = {"annealing_epochs": 2, "resume_dir": tmp_path}
+    stopping = StoppingTask(stops_at, build=annealed_network)
+    with pytest.raises(_StoppedError):
+        train(stopping, checkpoint_every_seconds=0, **options)
+    result = train(StoppingTask(999, build=annealed_network), **options)
+    whole = train(SmallTask(build=annealed_network), annealing_epochs=2)
+    assert_same(result, whole)
+    assert result.model[0].seen[True] == whole.model[0].seen[True][stops_at:]
+    assert train(StoppingTask(999, build=annealed_network), **options).model[0].temperature == 1.0
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "foreign"])
@@ -319,6 +363,8 @@ def test_divergence_keeps_the_epochs_before():
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"weight_decay": -1e-4}, "weight_decay must not be negative"),
         ({"warmup_epochs": 3}, "leaves nothing of epochs=3"),
+        ({"annealing_epochs": 4}, "annealing_epochs must lie between 0 and epochs=3, got 4"),
+        ({"annealing_epochs": -1.0}, "annealing_epochs must lie between 0 and epochs=3"),
         ({"milestones": (1,)}, "milestones belong to schedule"),
         ({"schedule": "step"}, "it needs them"),
         ({"schedule": "step", "milestones": (2, 1)}, "milestones must rise"),

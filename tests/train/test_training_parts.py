@@ -14,7 +14,7 @@ from rich.console import Console
 
 from repro.training.checkpoint import CheckpointError, exclusive, key_of, read_checkpoint
 from repro.training.config import TrainConfig
-from repro.training.optimisation import build_optimizer, learning_rate
+from repro.training.optimisation import annealing_progress, build_optimizer, learning_rate
 from repro.training.progress import TrainingProgress
 from repro.training.randomness import random_state, seed_everything, set_random_state
 from repro.training.source import digest_of, imported_files, source_digest
@@ -47,6 +47,21 @@ def test_steps_fall_at_the_milestones():
 def test_constant_stays():
     config = TrainConfig(**CONFIG, schedule="constant", warmup_epochs=1)
     assert [learning_rate(config, epoch) for epoch in (0, 0.5, 1, 50)] == [0, 0.2, 0.4, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("options", "progress"),
+    [
+        ({"annealing_epochs": 4}, [0.0, 0.25, 0.5, 1.0, 1.0]),
+        ({"annealing_epochs": 0}, [1.0, 1.0, 1.0, 1.0, 1.0]),
+        ({}, [0.0, 0.1, 0.2, 0.5, 1.0]),  # the papers' 10 epochs
+        ({"epochs": 8}, [0.0, 0.25, 0.5, 1.0, 1.0]),  # half of a short run
+    ],
+)
+def test_temperatures_fall_at_the_start_of_a_run(options, progress):
+    config = TrainConfig(**{**CONFIG, **options})
+    found = [annealing_progress(config, epoch) for epoch in (0, 1, 2, 5, 50)]
+    assert found == pytest.approx(progress)
 
 
 def test_a_model_without_parameters_is_refused():
