@@ -165,6 +165,9 @@ class DDF(nn.Module):
             raise ValueError("use_spatial and use_channel are both False: there is no filter left")
         if heads < 1 or in_channels % heads:
             raise ValueError(f"heads must divide in_channels={in_channels}, got {heads}")
+        for name, value in {"stride": stride, "dilation": dilation}.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         self.in_channels = in_channels
         self.kernel_size = kernel_size
         self.stride = stride

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from repro.nn.fourier_weight import FourierWeight
 from repro.nn.frequency_band_modulation import FrequencyBandModulation
+from repro.nn.per_sample import require_at_least
 
 # The authors modulate frequency bands for these kernels only.
 FBM_KERNEL_SIZE = (3, 3)
@@ -48,7 +49,8 @@ class FDConv(FourierWeight):
     Shape:
         (N, in_channels, H, W) to (N, out_channels, H_out, W_out), as `torch.nn.Conv2d`.
     Raises:
-        ValueError: what `torch.nn.Conv2d` and `FourierWeight` refuse; an input of another shape.
+        ValueError: a size below 1; what `torch.nn.Conv2d` and `FourierWeight` refuse; an input of
+            another shape, or smaller, padding included, than the window.
     Source: FDConv (arXiv 2503.18783), sections on FDW, KSM and FBM; numbers and starts that the
         paper leaves open are those of the authors' code.
     Deviates: any kernel size, odd sizes, convolution groups and depth-wise layers work. 64 groups
@@ -73,6 +75,16 @@ class FDConv(FourierWeight):
         fbm: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        sizes = {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "kernel_size": kernel_size,
+            "stride": stride,
+            "dilation": dilation,
+            "groups": groups,
+        }
+        for name, value in sizes.items():  # PyTorch takes a stride or a kernel of 0
+            require_at_least(name, min(value) if isinstance(value, tuple) else value, 1)
         # PyTorch's own layer checks and spells out the arguments; on "meta" it costs nothing.
         like = nn.Conv2d(
             in_channels,
@@ -128,6 +140,7 @@ class FDConv(FourierWeight):
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ValueError(f"expected (N, {self.in_channels}, H, W), got {tuple(x.shape)}")
+        self._check_window(x)
         if self.is_plain:
             return self._convolve(x, self.weight[None])
         if x.shape[0] == 0:
@@ -140,6 +153,16 @@ class FDConv(FourierWeight):
             return self._convolve(self.band_modulation(x), weights)
         out: Tensor = self.band_modulation(self._convolve(x, weights, with_bias=False), source=x)
         return out if self.bias is None else out + self.bias.to(out.dtype)[:, None, None]
+
+    def _check_window(self, x: Tensor) -> None:
+        sizes = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+        left, right, top, bottom = self.border
+        padded = [x.shape[2] + top + bottom, x.shape[3] + left + right]
+        if padded[0] < sizes[0] or padded[1] < sizes[1]:
+            raise ValueError(
+                f"the window is {sizes[0]} x {sizes[1]}, the padded input only "
+                f"{padded[0]} x {padded[1]}"
+            )
 
     def _convolve(self, x: Tensor, weights: Tensor, with_bias: bool = True) -> Tensor:
         """Convolve each sample with its weight, or all of them with the only one."""

@@ -48,8 +48,8 @@ class FourierWeight(nn.Module):
         basis_mib: in evaluation, parallel weights are kept if they need no more memory than this.
         ksm: further options of `GlobalModulation`.
     Raises:
-        ValueError: param_ratio < 1, param_reduction outside (0, 1], or more groups than
-            frequencies.
+        ValueError: param_ratio < 1, param_reduction outside (0, 1], more groups than frequencies,
+            or a temperature that is not positive.
     Deviates: from the authors' code, whose param_ratio of P multiplies the initial weight by P, and
         whose param_reduction below 1 takes random frequencies and leaves the scale out.
     """

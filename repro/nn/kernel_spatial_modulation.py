@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.names import require_known
+from repro.nn.per_sample import require_positive
 
 ACTIVATIONS = ("sigmoid", "tanh")
 KERNEL_ACTIVATIONS = (*ACTIVATIONS, "softmax")
@@ -117,6 +118,8 @@ class GlobalModulation(nn.Module):
         require_known("norm of KSM", norm, NORMS)
         require_known("start of KSM's filter factors", filter_start, FILTER_STARTS)
         self.count = count
+        require_positive("temperature", temperature)
+        require_positive("kernel_temperature", kernel_temperature)
         self.temperature = temperature
         self.kernel_temperature = kernel_temperature
         self.activation_name = activation

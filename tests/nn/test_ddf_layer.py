@@ -216,6 +216,8 @@ def test_from_conv_refuses_what_ddf_cannot_be(conv, message):
     [
         ({"in_channels": 8, "kernel_size": 4}, "kernel_size must be odd and at least 1, got 4"),
         ({"in_channels": 8, "heads": 3}, "heads must divide in_channels=8, got 3"),
+        ({"in_channels": 8, "stride": 0}, "stride must be at least 1, got 0"),
+        ({"in_channels": 8, "dilation": -1}, "dilation must be at least 1, got -1"),
         ({"in_channels": 4}, r"at least 1, got 0\.2 \* 4"),
         ({"in_channels": 8, "use_spatial": False, "use_channel": False}, "no filter left"),
         ({"in_channels": 8, "norm": "filternorm"}, "did you mean filter_norm"),

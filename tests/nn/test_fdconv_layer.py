@@ -359,6 +359,10 @@ def test_a_linear_layer_over_tokens():
         ({"param_reduction": 0}, r"param_reduction must be in \(0, 1\], got 0"),
         ({"kernel_num": 10**4}, "kernel_num must be between 1 and the 312 frequencies"),
         ({"groups": 3}, "divisible by groups"),
+        ({"stride": 0}, "stride must be at least 1, got 0"),
+        ({"dilation": (1, 0)}, "dilation must be at least 1, got 0"),
+        ({"temperature": 0.0}, r"temperature must be positive, got 0\.0"),
+        ({"kernel_temperature": -1.0}, r"temperature must be positive, got -1\.0"),
         ({"fbm_form": "papre"}, "did you mean paper"),
         ({"norm": "batchnorm"}, "did you mean batch_norm"),
         ({"fbm": {"k_list": (4, 2)}}, r"must ascend from at least 2, got \(4, 2\)"),
@@ -379,6 +383,15 @@ def test_unknown_names_have_a_type_of_their_own():
 def test_other_inputs_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected \(N, 8, H, W\), got"):
         FDConv(8, 8, 3, **OPTIONS)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("channels", [8, 4])  # a spectrum, and a plain layer
+def test_an_input_smaller_than_the_window_is_refused(channels):
+    options = {**OPTIONS, "min_channels": 8}
+    layer = FDConv(channels, channels, (3, 5), dilation=2, padding=(2, 1), **options)
+    assert layer(torch.zeros(1, channels, 1, 7)).shape == (1, channels, 1, 1)
+    with pytest.raises(ValueError, match="the window is 5 x 9, the padded input only 5 x 8"):
+        layer(torch.zeros(1, channels, 1, 6))
 
 
 def test_a_nan_in_the_spectrum_is_not_hidden():
