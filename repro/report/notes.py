@@ -50,27 +50,23 @@ def below(
 def _verdicts(kinds: Sequence[ColumnKind], rows: Sequence[Row], setup: Setup) -> list[str]:
     """What the verdicts on counted costs mean, and for each cause the cells that differ by it."""
     labels = {kind.column_id: kind.label for kind in kinds if isinstance(kind, Exact)}
-    cells = [
-        (f"{labels[column]} of “{row.name}”", cost)
-        for row in rows
-        if row.id in setup.printed
-        for column, cost in setup.printed[row.id].costs.items()
-        if column in labels
-    ]
-    if not any(cost.verdict for _, cost in cells):
+    judged = False
+    causes: dict[tuple[str, str], list[str]] = {}  # (column, cause) -> rows
+    for row in (row for row in rows if row.id in setup.printed):
+        for column, cost in setup.printed[row.id].costs.items():
+            if column in labels:
+                judged |= cost.verdict is not None
+                if cost.note is not None:
+                    causes.setdefault((labels[column], cost.note), []).append(f"“{row.name}”")
+    if not judged:
         return []
-    causes: dict[str, list[str]] = {}
-    for cell, cost in cells:
-        if cost.note is not None:
-            causes.setdefault(cost.note, []).append(cell)
     return [
         "“exact”: equal to the paper's figure as it is rounded; else “within 2 %” or “differs”.",
-        *(f"{_listed(differing)}: {cause}." for cause, differing in causes.items()),
+        *(
+            f"{label} of {', '.join(dict.fromkeys(names))}: {cause}."
+            for (label, cause), names in causes.items()
+        ),
     ]
-
-
-def _listed(cells: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(cells))
 
 
 def describe_runs(details: Mapping[str, Any], seeds: int) -> str:

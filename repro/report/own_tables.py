@@ -92,7 +92,13 @@ def ddf_table5() -> Table:
         if row.system.startswith("ddf_"):  # the paper's own result
             comparable = row.values["top1_official"]
         rows.append(replace(row, values={**row.values, "top1": comparable}))
-    return replace(printed, columns=(*printed.columns, top1), rows=tuple(rows))
+    return replace(
+        printed,
+        columns=(*printed.columns, top1),
+        rows=tuple(rows),
+        note="Shared protocol: the paper's own training. It prints such a figure for the bases, "
+        "SE, ResNeXt and DDF; what the others published is of their own protocols",
+    )
 
 
 def fdconv_table1() -> Table:
@@ -103,10 +109,10 @@ def fdconv_table1() -> Table:
         printed,
         columns=(*printed.columns, top1),
         rows=tuple(replace(row, values={**row.values, "top1": None}) for row in printed.rows),
+        caption=f"{printed.caption} Detection is not measured in this version: AP, and the "
+        "detectors' own parameters and FLOPs, are the paper's alone. What a layer adds to the "
+        "backbone it adds to the detector. Top-1 is of the backbone alone, as a classifier.",
         dataset="the ImageNet training that these backbones start from",
-        note="Detection is not measured in this version: AP, and the detectors' own parameters and "
-        "FLOPs, are the paper's alone. What a layer adds to the backbone it adds to the detector; "
-        "top-1 is of the backbone alone, as a classifier",
     )
 
 

@@ -106,6 +106,8 @@ class Effect:
         low, high = self.ours.low, self.ours.high
         if low is None or high is None:  # one run: nothing says how far chance reaches
             return Verdict.INCONCLUSIVE
+        if low == high and not self.ours.exact:  # runs that all say the same do not say it either
+            return Verdict.INCONCLUSIVE
         return self.expected.judge(low, high)
 
 

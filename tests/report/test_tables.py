@@ -253,6 +253,5 @@ def test_a_detectors_row_has_the_papers_figures_and_its_backbones_accuracy(resul
     assert kw["flops_delta_g"].ours == Measured.counted(2.038)
     assert kw["ap_box"].paper == 41.8
     assert kw["ap_box"].ours is None
-    text = "\n".join(table.notes)
-    assert "Detection is not measured in this version" in text
-    assert "FLOPs at 1280×800" in text
+    assert "Detection is not measured in this version" in table.caption
+    assert "FLOPs at 1280×800" in "\n".join(table.notes)

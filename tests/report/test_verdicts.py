@@ -49,8 +49,15 @@ LOSS = Direction(above=False, size=point(-2.8))
     ],
 )
 def test_the_verdict_on_an_interval(expected, interval, verdict):
-    effect = Effect("x", expected, ours=Measured(sum(interval) / 2, *interval))
+    counted = interval[0] == interval[1]
+    effect = Effect("x", expected, ours=Measured(sum(interval) / 2, *interval, exact=counted))
     assert effect.verdict is verdict
+
+
+@pytest.mark.parametrize("same", [-1.0, 0.0, 2.0])
+def test_runs_without_any_scatter_decide_nothing(same):
+    # Networks that all guess the same class differ by nothing, in every seed.
+    assert Effect("x", GAIN, ours=Measured(same, same, same, 3)).verdict is Verdict.INCONCLUSIVE
 
 
 def test_one_run_is_inconclusive_however_large_its_effect():
