@@ -139,7 +139,8 @@ def _draw_line(
     axis: Axes, height: int, method: str, own: Sequence[float], limits: tuple[float, float]
 ) -> None:
     look = style.look(method)
-    axis.plot(own, [height] * len(own), look.marker, color=look.colour, markersize=5, zorder=3)
+    dots = {"markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
+    axis.plot(own, [height] * len(own), look.marker, color=look.colour, **dots)
     if not own:
         axis.text(0, height, " broke down in every seed", va="center")
         return
@@ -148,7 +149,7 @@ def _draw_line(
         return
     misses_zero = estimate.low > 0 or estimate.high < 0
     ends = max(estimate.low, limits[0]), min(estimate.high, limits[1])
-    axis.plot(ends, [height] * 2, color=look.colour, linewidth=8, alpha=0.7 if misses_zero else 0.2)
+    axis.plot(ends, [height] * 2, color=look.colour, linewidth=8, alpha=0.6 if misses_zero else 0.2)
     for edge, leaves, arrow in (
         (limits[0], estimate.low < limits[0], "<"),
         (limits[1], estimate.high > limits[1], ">"),

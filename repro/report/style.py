@@ -69,7 +69,7 @@ _LOOKS: Mapping[str, Look] = {
     "cbam_resnet50": Look(PURPLE, "D", "CBAM-ResNet50"),
     "cbam_resnet101": Look(PURPLE, "d", "CBAM-ResNet101"),
     "aa_resnet50": Look(YELLOW, "X", "AA-ResNet50"),
-    "aa_resnet101": Look(YELLOW, "x", "AA-ResNet101"),
+    "aa_resnet101": Look(YELLOW, ">", "AA-ResNet101"),
     "resnext50_32x4d": Look(ORANGE, "p", "ResNeXt50 (32x4d)"),
     "resnext101_32x4d": Look(ORANGE, "h", "ResNeXt101 (32x4d)"),
     "res2net50_14w_8s": Look(BLACK, "h", "Res2Net50 (14w-8s)"),

@@ -8,7 +8,17 @@ from repro import papers
 from repro.__main__ import main
 from repro.complexity import CONVENTIONS
 from repro.models import names
-from repro.models.rows import CLASSIFICATION, DETECTION, NOTES, Cell, cells, cost, network_of, rows
+from repro.models.rows import (
+    CLASSIFICATION,
+    DETECTION,
+    NOTES,
+    Cell,
+    cells,
+    cost,
+    describe,
+    network_of,
+    rows,
+)
 from repro.names import UnknownNameError
 
 # Parameter counts (millions) that the fact sheets computed by closed form, not from these networks.
@@ -108,6 +118,34 @@ def test_no_convention_gives_the_printed_increments_of_fdconvs_table(layer, foun
             here = cost(f"{layer}_resnet50", size).total(convention)
             added = (here - cost("resnet50", size).total(convention)) / 1e9
             assert abs(added / printed - 1) > 0.02, (size, convention)
+
+
+def test_the_description_has_every_row_and_cell(found):
+    described = describe()
+    assert set(described) == {
+        *rows(),
+        "fdconv.table1.faster_rcnn_r50",
+        "fdconv.table1.mask_rcnn_r50",
+    }
+    printed = {
+        f"{address}.{column}": (cost["printed"], cost["counted"], cost["verdict"], cost["note"])
+        for address, row in described.items()
+        for column, cost in row["costs"].items()
+        if cost["printed"] is not None
+    }
+    assert printed == {
+        address: (cell.printed, cell.counted, cell.verdict, cell.note)
+        for address, cell in found.items()
+    }
+    detector = described["fdconv.table1.mask_rcnn_r50"]
+    assert detector == {"network": "resnet50", "costs": {}}
+
+
+def test_a_cost_that_the_paper_leaves_out_is_counted_all_the_same():
+    row = describe()["fdconv.table1.mask_rcnn_kw_1x"]["costs"]
+    assert row["flops_delta_g"]["counted"] == pytest.approx(2.038, abs=0.001)
+    assert row["flops_delta_g"]["verdict"] is None
+    assert set(row) == {"params_delta_m", "flops_delta_g"}, "not the whole network's"
 
 
 @pytest.mark.parametrize(
