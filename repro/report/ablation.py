@@ -139,7 +139,12 @@ def _draw_line(
     axis: Axes, height: int, method: str, own: Sequence[float], limits: tuple[float, float]
 ) -> None:
     look = style.look(method)
-    dots = {"markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
+    dots: dict[str, Any] = {
+        "markersize": 6,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+        "zorder": 3,
+    }
     axis.plot(own, [height] * len(own), look.marker, color=look.colour, **dots)
     if not own:
         axis.text(0, height, " broke down in every seed", va="center")

@@ -23,7 +23,8 @@ BLOCKS = {
 
 @pytest.fixture
 def drawn():
-    figure = plot_blocks(BLOCKS)
+    with style.applied():
+        figure = plot_blocks(BLOCKS)
     yield figure.axes
     plt.close(figure)
 
