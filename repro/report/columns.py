@@ -273,7 +273,7 @@ class Ratio:
         return ratio(setup.results.timing(row.id), other, latency=self.latency)
 
 
-def difference(run: Run, base: Run, key: str) -> Estimate | None:
+def difference(run: Run, base: Run, key: str, confidence: float = 0.95) -> Estimate | None:
     """`key` of a run minus that of its base, paired by seed, over the seeds that finished in both.
 
     Raises:
@@ -288,7 +288,9 @@ def difference(run: Run, base: Run, key: str) -> Estimate | None:
     common = mine.keys() & reference.keys()
     if not common:
         return None
-    return paired_difference({s: mine[s] for s in common}, {s: reference[s] for s in common})
+    return paired_difference(
+        {s: mine[s] for s in common}, {s: reference[s] for s in common}, confidence
+    )
 
 
 def timed(timing: Timing, *, latency: bool) -> Measured:

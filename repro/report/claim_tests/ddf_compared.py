@@ -60,8 +60,8 @@ def _best_dynamic_filter(e: Evidence) -> list[Effect]:
         others = [row for row in others if not row.id.endswith("_base")]
         mine = number(f"ddf.table4.{_row_of(rows, method).id}.top1")
         size = round(mine - max(_numbers(others, "top1")), 6)
-        name = f"top-1, DDF − the best other dynamic filter ({backbone})"
-        effects.append(e.margin(name, method, rivals, size=size, family=COMPARISON))
+        name = f"top-1, DDF − any other dynamic filter ({backbone})"
+        effects.append(e.lead(name, method, rivals, size=size, family=COMPARISON))
     return effects
 
 
@@ -96,9 +96,9 @@ def _best_and_cheapest_of_table_5(e: Evidence) -> list[Effect]:
 def _ahead_of_table_5(e: Evidence, depth: str, block: Sequence[Row]) -> Effect:
     printed = [*_numbers(block, "top1"), *_numbers(block, "top1_official")]
     size = round(number(f"ddf.table5.ddf_{depth}.top1_official") - max(printed), 6)
-    name = f"top-1, DDF − the best other ({e.paper.system(depth).name})"
+    name = f"top-1, DDF − any other ({e.paper.system(depth).name})"
     rivals = [row.system for row in block]
-    return e.margin(name, f"ddf_{depth}", rivals, size=size, family=COMPARISON)
+    return e.lead(name, f"ddf_{depth}", rivals, size=size, family=COMPARISON)
 
 
 def _row_of(rows: Sequence[Row], system: str) -> Row:
