@@ -46,7 +46,7 @@ def report(
         sections.append('<h2 id="tables">Tables</h2>\n')
         sections += [to_html(table) for table in tables]
     for paper, judged in judgements.items():
-        sections += [_claims_heading(load(paper).title), claims_table(judged)]
+        sections += [_claims_heading(paper), claims_table(judged)]
     if figures:
         sections.append(_figures(figures, folder))
     if notebooks:
@@ -80,22 +80,23 @@ def _head(
         if counts[verdict]
     )
     links = "".join(f'<a href="#{t.id}">{escape(t.title)}</a>' for t in tables)
+    links += "".join(f'<a href="#claims-{paper}">Claims, {paper}</a>' for paper in judgements)
     return (
         f"<h1>{escape(title)}</h1>\n"
         '<p class="lead">Every figure below was written by a stage of the pipeline or is printed '
         f'in a paper.</p>\n<ul class="tally">{tally}</ul>\n'
-        f'<nav>{links}<a href="#claims">Claims</a></nav>\n'
+        f"<nav>{links}</nav>\n"
     )
 
 
-def _claims_heading(title: str) -> str:
+def _claims_heading(paper: str) -> str:
     return (
-        f'<h2 id="claims">Claims of “{escape(title)}”</h2>\n<p class="lead">A verdict is computed '
-        "from intervals: <i>reproduced</i> if ours has the claimed sign and covers the claimed "
-        "size, <i>direction only</i> if it has the sign, <i>inconclusive</i> if it spans zero, "
-        "<i>not reproduced</i> if it excludes the sign. A claim of several parts is as good as its "
-        "weakest. The last column says what was run: on a small stand-in for the paper's data, a "
-        "verdict is about the stand-in.</p>\n"
+        f'<h2 id="claims-{paper}">Claims of “{escape(load(paper).title)}”</h2>\n'
+        '<p class="lead">A verdict is computed from intervals: <i>reproduced</i> if ours has the '
+        "claimed sign and covers the claimed size, <i>direction only</i> if it has the sign, "
+        "<i>inconclusive</i> if it spans zero, <i>not reproduced</i> if it excludes the sign. "
+        "A claim of several parts is as good as its weakest. The last column says what was run: on "
+        "a small stand-in for the paper's data, a verdict is about the stand-in.</p>\n"
     )
 
 

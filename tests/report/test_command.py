@@ -55,6 +55,7 @@ def test_the_page_holds_tables_verdicts_and_figures(checkout):
     assert 'id="ddf_table3a"' in text
     assert "ddf_table3b" not in text, "params.yaml does not ask for it"
     assert '<span class="verdict reproduced">reproduced</span>' in text
+    assert all(f'id="claims-{paper}"' in text for paper in ("ddf", "fdconv"))
     assert "filters at work" in text
     assert "data:image/png;base64," in text
     assert 'href="../../build/executed/smoke/90_tables.html"' in text
