@@ -1,19 +1,18 @@
-"""Benchmark the weights of FDConv at the sizes of its networks; rows go to one CSV per device.
+"""Benchmark the weights of FDConv, and hold them against the project's goals, on the CPU.
 
-    python benchmarks/bench_fdconv.py
-    python benchmarks/bench_fdconv.py --sizes 256x3x16x4 --rounds 20 --threads 1
+    make bench                                              # all below, and DDF's
+    python benchmarks/bench_fdconv.py --sizes 256x256x3x16x4 --modes forward --rounds 20
+    python benchmarks/bench_fdconv.py --quick               # a few seconds' worth of it
 
-A size is channels x kernel size x batch x groups, of a convolution with as many inputs as outputs.
-"forward" makes the weights of a batch; "step" their gradients too. What is measured side by side:
+A size is outputs x inputs x kernel size x batch x groups. What is timed side by side is listed in
+`repro.bench.fourier`: "forward" makes the weights of a batch without gradients, as in evaluation,
+"forward_backward" is what a training step does.
 
-    copy           into memory that is there already, of as many values as there are weights
-    irfft2         the inverse FFT alone, of spectra that are there already
-    materialised   the steps of the authors' pipeline in PyTorch, every factor at full size
-    reference      the operator's reference
-    per_sample     the CPU kernels, with a transform per sample
-    basis          the CPU kernels from parallel weights: kept ones in "forward" (evaluation), made
-                   anew in "step"
-    layer          what FDConv takes of the two: by the batch and the number of groups
+Writes results/benchmark/<device>_fdconv.csv, a row for each op, mode and size, and beside it
+<device>_fdconv_goals.csv, which says of each goal whether it is met: the layer's weights at least 8
+times faster than the authors' pipeline in evaluation and 2 times in a training step, and no more
+memory than 1.5 times these weights. Memory is that of a process of its own, beyond what is given.
+Rows of an earlier run that this one did not measure again are kept.
 """
 
 from __future__ import annotations
@@ -21,30 +20,33 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from repro.bench.processes import KEEP_HEAP
+from repro.bench.processes import KEEP_HEAP, MAP_EACH_BLOCK
 
-SIZES = ["64x3x16x4", "128x3x16x4", "256x3x16x4", "256x1x16x4", "128x3x16x64", "256x3x4x64"]
-BACKENDS = {"per_sample": "cpu", "basis": "cpu", "layer": "cpu", "reference": "reference"}
+SIZES = [
+    # of the same shape in several networks, few groups
+    *("64x64x3x16x4", "128x128x3x16x4", "256x256x3x4x4", "256x256x3x16x4", "256x256x1x16x4"),
+    # either side of where kept parallel weights stop being cheaper than a transform per sample
+    *("256x256x3x16x8", "256x256x3x16x16"),
+    # the stages of ResNet-50 with the paper's 64 groups: 3 x 3, and the 1 x 1 that leave a block
+    *(f"{C}x{C}x3x{N}x64" for C in (64, 128, 256, 512) for N in (4, 16)),
+    *(f"{4 * C}x{C}x1x{N}x64" for C in (64, 128, 256, 512) for N in (4, 16)),
+]
+QUICK_SIZES = ["64x64x3x2x4", "64x64x1x2x64"]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--sizes", nargs="+", default=SIZES)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--threads", type=int, help="of PyTorch and the kernels (default: all)")
-    parser.add_argument("--out", help="CSV to append to (default: results/benchmark/<device>.csv)")
-    arguments = parser.parse_args()
+    arguments = _arguments()
+    if arguments.peak:
+        print(_peak(arguments.peak))
+        return 0
     if any(os.environ.get(name) != value for name, value in KEEP_HEAP.items()):
         # The allocator reads its settings when a process starts.
-        command = [sys.executable, *sys.argv]
-        os.execve(sys.executable, command, {**os.environ, **KEEP_HEAP})
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP_HEAP})
     run(arguments)
     return 0
 
@@ -53,131 +55,108 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     from repro import env
-    from repro.bench import read_rows, write_rows
+    from repro.bench import read_rows, write_rows, write_table
+    from repro.bench.fourier import BACKENDS, PREFIX, judge_weights, parse_size, steps, taken
+    from repro.bench.goals import COLUMNS
     from repro.bench.timing import time_interleaved
     from repro.paths import resolve
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    device = f"{env.cpu_name()}, {torch.get_num_threads()} threads"
     file_name = re.sub(r"\W+", "_", env.cpu_name() or "cpu").strip("_").lower()
-    out = resolve(arguments.out or Path("results", "benchmark", f"{file_name}.csv"))
+    out = resolve(arguments.out or Path("results", "benchmark", f"{file_name}_fdconv.csv"))
     versions = env.versions()
     described = {
-        "device": device,
+        "device": f"{env.cpu_name()}, {torch.get_num_threads()} threads",
         "versions": "; ".join(f"{name} {versions[name]}" for name in ("torch", "numba")),
         "commit": env.commit() or "",
         "dtype": "float32",
-        "peak_mib": float("nan"),  # not measured here
     }
-    for size in arguments.sizes:
-        for mode, steps in cases(*map(int, size.split("x"))).items():
-            timings = time_interleaved(steps, rounds=arguments.rounds, device=torch.device("cpu"))
-            rows: list[dict[str, Any]] = []
+    rows = read_rows(out) if out.exists() else []
+    for size in map(parse_size, arguments.sizes):
+        for mode in arguments.modes:
+            timings = time_interleaved(
+                steps(size, mode),
+                rounds=arguments.rounds,
+                seconds=arguments.seconds,
+                device=torch.device("cpu"),
+            )
+            timings["layer"] = timings[taken(size, mode)]
+            peak = _peak_mib(str(size)) if mode == "forward" else float("nan")
+            found: list[dict[str, Any]] = []
             for op, timing in timings.items():
-                backend = BACKENDS.get(op, "pytorch")
-                rows.append(
+                found.append(
                     {
-                        "op": f"fdconv_weight_{op}",
-                        "backend": backend,
+                        "op": f"{PREFIX}{op}",
+                        "backend": BACKENDS.get(op, "pytorch"),
                         "mode": mode,
-                        "shape": size,
+                        "kernel_size": size.kernel_size,
+                        "shape": str(size),
+                        "peak_mib": peak if op == "layer" else float("nan"),
                         **vars(timing),
                         **described,
                     }
                 )
                 ratio = timings["materialised"].median_ms / timing.median_ms
-                print(f"{size:>14}  {mode:<8}{op:<14}{timing.median_ms:>10.3f} ms{ratio:>8.1f}x")
-            write_rows(out, [*(read_rows(out) if out.exists() else []), *rows])
-    print(f"rows are in {out}; the last column: times faster than the materialised pipeline")
-
-
-def cases(
-    channels: int, kernel_size: int, batch: int, kernel_num: int
-) -> dict[str, dict[str, Callable[[], object]]]:
-    """What to time of one size, by mode and name."""
-    import torch
-
-    from repro.nn.fourier_weight import BASIS_WEIGHTS_PER_TRANSFORM
-    from repro.ops.fourier_disjoint_weight import fourier_disjoint_weight, weight_from_basis
-    from repro.ops.frequency_groups import frequency_groups
-    from repro.ops.reference.fourier_disjoint_weight import (
-        Modulation,
-        disjoint_basis,
-        fourier_disjoint_weight_materialised,
-    )
-
-    torch.manual_seed(0)
-    C, K, N = channels, kernel_size, batch
-    rows, shape = C * K, (C, C, K, K)
-    groups = frequency_groups(rows, rows, kernel_num)
-    spectrum = torch.randn(1, rows, rows // 2 + 1, 2)
-    attention = torch.rand(N, 1, kernel_num)
-    modulation = Modulation(
-        torch.rand(N, C),
-        torch.rand(N, C),
-        torch.rand(N, K * K),
-        torch.randn(N, C),
-        0.1 * torch.randn(C * K * K, 5),
-    )
-
-    def make_basis() -> torch.Tensor:
-        basis = disjoint_basis(spectrum, groups, shape, kernel_num)
-        return basis.permute(0, 1, 3, 4, 2).contiguous()
-
-    def materialised() -> torch.Tensor:
-        return fourier_disjoint_weight_materialised(spectrum, groups, attention, shape, modulation)
-
-    def per_sample(backend: str | None = None) -> torch.Tensor:
-        return fourier_disjoint_weight(
-            spectrum, groups, attention, shape, modulation, backend=backend
+                print(
+                    f"{size!s:>18} {mode:<17}{op:<14}{timing.median_ms:>10.3f} ms{ratio:>8.1f}x",
+                    flush=True,
+                )
+            new = {(row["op"], row["mode"], row["shape"]) for row in found}
+            kept = [row for row in rows if (row["op"], row["mode"], row["shape"]) not in new]
+            rows = [*kept, *found]
+            write_rows(out, rows)
+            write_table(out.with_name(f"{out.stem}_goals.csv"), COLUMNS, judge_weights(rows))
+    for row in judge_weights(rows):
+        verdict = "met" if row["met"] == "yes" else "NOT MET"
+        print(
+            f"{row['goal']} {row['shape']:>18} {row['mode']:<17}{row['ratio']:7.3f} x "
+            f"{row['over']:<28} goal {row['limit']:.3g}: {verdict}"
         )
-
-    def from_basis(basis: torch.Tensor) -> torch.Tensor:
-        return weight_from_basis(basis, attention.flatten(1), modulation)
-
-    kept = make_basis()
-    weights = torch.randn(N, *shape)
-    target = torch.empty_like(weights)
-    spectra = torch.randn(N, rows, rows // 2 + 1, dtype=torch.complex64)
-    forward: dict[str, Callable[[], object]] = {
-        "copy": lambda: target.copy_(weights),
-        "irfft2": lambda: torch.fft.irfft2(spectra, s=(rows, rows)),
-        "materialised": without_gradients(materialised),
-        "reference": without_gradients(lambda: per_sample("reference")),
-        "per_sample": without_gradients(per_sample),
-        "basis": without_gradients(lambda: from_basis(kept)),
-    }
-    takes_kept = kernel_num <= BASIS_WEIGHTS_PER_TRANSFORM["cpu"] * N
-    forward["layer"] = forward["basis" if takes_kept else "per_sample"]
-    leaves = [spectrum, attention, *(factor for factor in modulation if factor is not None)]
-
-    def step(make: Callable[[], torch.Tensor]) -> Callable[[], object]:
-        def run_step() -> object:
-            tracked = [leaf.requires_grad_() for leaf in leaves]
-            return torch.autograd.grad(make(), tracked, weights)
-
-        return run_step
-
-    steps: dict[str, Callable[[], object]] = {
-        "materialised": step(materialised),
-        "reference": step(lambda: per_sample("reference")),
-        "per_sample": step(per_sample),
-    }
-    if kernel_num < N:
-        steps["basis"] = step(lambda: from_basis(make_basis()))
-    steps["layer"] = steps["basis" if kernel_num < N else "per_sample"]
-    return {"forward": forward, "step": steps}
+    print(f"rows and goals are in {out.parent}; times faster is than the materialised pipeline")
 
 
-def without_gradients(make: Callable[[], object]) -> Callable[[], object]:
-    import torch
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    modes = ["forward", "backward", "forward_backward"]
+    parser.add_argument("--sizes", nargs="+", help="default: those of the papers' networks")
+    parser.add_argument("--modes", nargs="+", default=modes, choices=modes)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=4, help="of rounds, for a size and mode")
+    parser.add_argument("--threads", type=int, help="of PyTorch and the kernels (default: all)")
+    parser.add_argument("--out", help="CSV (default: results/benchmark/<device>_fdconv.csv)")
+    parser.add_argument("--quick", action="store_true", help="two small sizes, few rounds")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)  # of a size, in this very process
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds = 3
+    arguments.sizes = arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES)
+    return arguments
 
-    def run_without() -> object:
-        with torch.no_grad():
-            return make()
 
-    return run_without
+def _peak_mib(size: str) -> float:
+    """Peak memory of the layer's weights in evaluation, of a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--peak", size],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**{k: v for k, v in os.environ.items() if k not in KEEP_HEAP}, **MAP_EACH_BLOCK},
+    )
+    return float(done.stdout) / 2**20
+
+
+def _peak(text: str) -> float:
+    from repro.bench.fourier import parse_size, steps, taken
+    from repro.bench.memory import peak_of
+
+    size = parse_size(text)
+    op = taken(size, "forward")
+    small = size._replace(batch=1)  # compiles the kernels
+    steps(small, "forward", [op])[op]()
+    return peak_of(steps(size, "forward", [op])[op])
 
 
 if __name__ == "__main__":

@@ -48,13 +48,22 @@ def peak_bytes(
         _run(prepare, shape, device, dtype)
         torch.cuda.synchronize(device)
         return float(torch.cuda.max_memory_allocated(device) - before)
+    return peak_of(lambda: _run(prepare, shape, device, dtype))
+
+
+def peak_of(step: Step) -> float:
+    """The most memory that a step on the CPU holds at once, over what is resident before it.
+
+    Returns:
+        Bytes, or NaN where the system does not report a high-water mark.
+    """
     if not (_STATUS.is_file() and _CLEAR_REFS.is_file()):
         _log.warning("no peak memory: this system has no %s", _CLEAR_REFS)
         return float("nan")
     _give_back_free_memory()
     _CLEAR_REFS.write_text("5")  # sets the high-water mark to what is resident now
     before = _status_bytes("VmRSS")
-    _run(prepare, shape, device, dtype)
+    step()
     return float(max(_status_bytes("VmHWM") - before, 0))
 
 

@@ -22,9 +22,13 @@ from repro.ops.reference.fourier_disjoint_weight import (
     weight_to_spectrum,
 )
 
-# A basis of B weights, once made, is cheaper than N transforms where B <= this * N: measured on the
-# CPU; on a GPU by the weights moved, B + N against 1 + 3 * N, not measured on one.
-BASIS_WEIGHTS_PER_TRANSFORM = {"cpu": 8, "cuda": 2}
+# Parallel weights that are kept are cheaper than a transform per sample up to so many on the CPU,
+# whatever the batch: both have to be paid for every sample (`per_sample` and `basis` in the rows of
+# benchmarks/bench_fdconv.py, 4 to 16 groups).
+MOST_KEPT_WEIGHTS_ON_CPU = 8
+# On a GPU up to so many for each sample, by the weights moved: B + N against 1 + 3 * N for B of
+# them and N samples; not measured on one.
+KEPT_WEIGHTS_PER_SAMPLE_ON_GPU = 2
 
 
 class FourierWeight(nn.Module):
@@ -239,11 +243,12 @@ class FourierWeight(nn.Module):
         return basis.permute(0, 1, 3, 4, 2).contiguous()
 
     def _takes_basis(self, batch: int) -> bool:
-        """Whether fewer transforms make the parallel weights than make the batch's."""
+        """Whether parallel weights are cheaper, kept ones or made anew, than a transform each."""
         count = self.kernel_num * self.param_ratio
         if self._may_keep_basis():
-            device = self.dft_weight.device.type
-            return count <= BASIS_WEIGHTS_PER_TRANSFORM.get(device, 1) * batch
+            if self.dft_weight.device.type == "cuda":
+                return count <= KEPT_WEIGHTS_PER_SAMPLE_ON_GPU * batch
+            return count <= MOST_KEPT_WEIGHTS_ON_CPU
         return count < batch
 
     def _may_keep_basis(self) -> bool:

@@ -1,6 +1,8 @@
 """Fourier disjoint weights on the CPU: from matrices, or parallel weights, to modulated filters.
 
-The FFT between `repro.ops.cpu.fourier_disjoint_weight_mix` and this is PyTorch's.
+The FFT between `repro.ops.cpu.fourier_disjoint_weight_mix` and this is PyTorch's; weights that the
+kernels' own FFT makes (`repro.ops.cpu.fourier_disjoint_weight_rows`) leave this file only the
+gradients.
 
 The form. One filter of one sample is worked on in planes: tap t's input channels lie side by side
 in row t of a small array, so that every loop runs over neighbouring values, the local factor's
@@ -291,8 +293,8 @@ def differentiate(
     one = logits.dtype.type(1)
     total = logits.dtype.type(0)
     size = index(len(logits))
-    # In one loop these are too many arrays for LLVM to vectorise it: 10.4 instead of 2.0 ms for 16
-    # samples of 256 x 256 x 1 x 1 on one core.
+    # Several loops: in one there are too many arrays for LLVM to vectorise it, since for any two it
+    # tests whether they overlap.
     for i in range(size):
         logits[i] = two / (one + exponential(logits[i]))
     for i in range(size):

@@ -1,8 +1,10 @@
 """Call the CPU kernels of the Fourier weight operators with PyTorch tensors.
 
-Samples are taken a few at a time: what lies between the spectrum and the weights then stays in the
-cache, and beside the weights there is little memory in use. The backward pass makes it again
-instead of keeping it.
+The inverse FFT is one of our own, in place in the weights, where there is a plan for it
+(`repro.ops.cpu.fourier_disjoint_weight_fft.plan`) and the convolution has a single group; otherwise
+PyTorch's. With that, and in the backward pass, samples are taken a few at a time, so that beside
+the weights there is little memory in use. The backward pass makes what lies between spectrum and
+weights again instead of keeping it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,8 +25,12 @@ from repro.ops.cpu.fourier_disjoint_weight import (
     modulate_backward_kernel,
     modulate_kernel,
 )
+from repro.ops.cpu.fourier_disjoint_weight_columns import columns_kernel
+from repro.ops.cpu.fourier_disjoint_weight_fft import Plan, pairs_of_vectors, plan
 from repro.ops.cpu.fourier_disjoint_weight_mix import mix_backward_kernel, mix_kernel
+from repro.ops.cpu.fourier_disjoint_weight_rows import matrix_kernel, weights_kernel
 from repro.ops.cpu.threads import run
+from repro.ops.cpu.vector import lane_count
 
 # Of the matrices that are between spectrum and weights at a time, one sample at least.
 CHUNK_BYTES = 4 << 20
@@ -40,19 +45,18 @@ def fourier_disjoint_weight(*args: Any) -> Tensor:
     """`torch.ops.repro.fourier_disjoint_weight` on the CPU; half precision runs in float32."""
     spectrum, group_map, attention, *factors, weight_shape, groups = _as_computed(args)
     out = spectrum.new_empty((len(attention), *weight_shape))
-    flat = _array(out.flatten(2))
     arrays = _factors(factors, weight_shape, groups)
-    for samples in _chunks(spectrum, attention):
-        matrix = _matrix(spectrum, group_map, attention[samples], weight_shape)
-        run(
-            modulate_kernel,
-            weight_shape[0],
-            _array(matrix),
-            flat,
-            arrays,
-            samples.start,
-            weight_shape[3],
-        )
+    own = _own_plan(spectrum, weight_shape, groups)
+    if own is not None:
+        # In place, and so the whole batch at once: each part of the spectrum is read once.
+        _transform_columns(spectrum, group_map, attention, out, own)
+        tasks = len(attention) * pairs_of_vectors(own)
+        run(weights_kernel, tasks, _array(out.view(-1)), arrays, own)
+    else:
+        for samples in _chunks(spectrum, attention):
+            matrix = _array(_matrix(spectrum, group_map, attention[samples], weight_shape, None))
+            flat, options = _array(out.flatten(2)), (samples.start, weight_shape[3])
+            run(modulate_kernel, weight_shape[0], matrix, flat, arrays, *options)
     result: Tensor = out.to(args[0].dtype)
     return result
 
@@ -68,8 +72,9 @@ def fourier_disjoint_weight_backward(grad_out: Tensor, *args: Any) -> Grads:
     mix_tasks = min(BACKWARD_TASKS, rows)
     grad_attention = spectrum.new_zeros((mix_tasks, *attention.shape))
     column_scale = _column_scale(weight_shape, columns, spectrum)
+    own = _own_plan(spectrum, weight_shape, groups)
     for samples in _chunks(spectrum, attention):
-        matrix = _matrix(spectrum, group_map, attention[samples], weight_shape)
+        matrix = _matrix(spectrum, group_map, attention[samples], weight_shape, own)
         run(
             modulate_backward_kernel,
             len(gradients.channel),
@@ -137,11 +142,46 @@ def weight_from_basis_backward(grad_out: Tensor, *args: Any) -> Grads:
     return tuple(grad.to(args[0].dtype) for grad in found)
 
 
+def _own_plan(spectrum: Tensor, weight_shape: Sequence[int], groups: int) -> Plan | None:
+    """How to transform by the kernels' own FFT, or None to take PyTorch's."""
+    if groups > 1 or len(spectrum) == 0:
+        return None
+    C_out, C_in, K_h, K_w = weight_shape
+    return plan((C_out, C_in, K_h, K_w), str(spectrum.dtype).removeprefix("torch."))
+
+
+def _transform_columns(
+    spectrum: Tensor, group_map: Tensor, attention: Tensor, out: Tensor, own: Plan
+) -> None:
+    """Half spectra of some samples to where their weights will be."""
+    half = group_map.shape[1] - 1
+    blocks = -(-half // lane_count(spectrum.element_size()))
+    run(
+        columns_kernel,
+        len(attention) * blocks,
+        _array(spectrum),
+        _array(group_map),
+        _array(attention / (len(group_map) * 2 * half)),
+        _array(out.view(-1)),
+        own,
+    )
+
+
 def _matrix(
-    spectrum: Tensor, group_map: Tensor, attention: Tensor, weight_shape: Sequence[int]
+    spectrum: Tensor,
+    group_map: Tensor,
+    attention: Tensor,
+    weight_shape: Sequence[int],
+    own: Plan | None,
 ) -> Tensor:
     """The unmodulated weights of some samples, (samples, C_out * K_h, C_in * K_w)."""
     C_out, C_in, K_h, K_w = weight_shape
+    if own is not None:
+        matrix = spectrum.new_empty(len(attention), C_out * K_h, C_in * K_w)
+        _transform_columns(spectrum, group_map, attention, matrix, own)
+        tasks = len(attention) * pairs_of_vectors(own)
+        run(matrix_kernel, tasks, _array(matrix.view(-1)), own)
+        return matrix
     mixed = spectrum.new_empty((len(attention), *spectrum.shape[1:]))
     run(
         mix_kernel,
@@ -152,8 +192,8 @@ def _matrix(
         _array(mixed),
     )
     shape = (C_out * K_h, C_in * K_w)
-    matrix: Tensor = torch.fft.irfft2(torch.view_as_complex(mixed), s=shape)
-    return matrix.contiguous()
+    transformed: Tensor = torch.fft.irfft2(torch.view_as_complex(mixed), s=shape)
+    return transformed.contiguous()
 
 
 def _chunks(spectrum: Tensor, attention: Tensor) -> Iterator[slice]:
@@ -228,5 +268,5 @@ def _rows(basis: Tensor) -> Array:
 
 def _array(tensor: Tensor) -> Array:
     """The memory of a tensor, copied if not contiguous."""
-    array: Array = np.asarray(tensor.detach().contiguous().numpy())
+    array: Array = tensor.detach().contiguous().numpy()
     return array
