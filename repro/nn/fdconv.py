@@ -85,6 +85,11 @@ class FDConv(FourierWeight):
         }
         for name, value in sizes.items():  # PyTorch takes a stride or a kernel of 0
             require_at_least(name, min(value) if isinstance(value, tuple) else value, 1)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"groups must divide {in_channels} input and {out_channels} output channels, "
+                f"got {groups}"
+            )
         # PyTorch's own layer checks and spells out the arguments; on "meta" it costs nothing.
         like = nn.Conv2d(
             in_channels,
@@ -140,6 +145,8 @@ class FDConv(FourierWeight):
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ValueError(f"expected (N, {self.in_channels}, H, W), got {tuple(x.shape)}")
+        if 0 in x.shape[2:]:  # its mean is nothing to predict weights from
+            raise ValueError(f"expected a map of at least 1 x 1, got {tuple(x.shape)}")
         self._check_window(x)
         if self.is_plain:
             return self._convolve(x, self.weight[None])

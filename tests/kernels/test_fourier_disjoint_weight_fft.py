@@ -86,6 +86,16 @@ def test_other_sizes_have_none(shape):
     assert plan(shape, "float32") is None
 
 
+def test_pytorchs_transform_is_taken_for_others_and_said_once(caplog):
+    case = FourierCase((4, 5, 1, 1), kernel_num=2, width=1)
+    host._say.cache_clear()
+    with caplog.at_level("INFO", "repro"):
+        for _ in range(2):
+            call(case, case.make(torch.float32), "cpu")
+    said = [record.message for record in caplog.records]
+    assert said == ["no FFT of our own for 4 x 5 values: PyTorch's is taken"]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_weights_are_as_accurate_as_pytorchs(case, dtype):

@@ -9,7 +9,9 @@ weights again instead of keeping it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,6 +33,8 @@ from repro.ops.cpu.fourier_disjoint_weight_mix import mix_backward_kernel, mix_k
 from repro.ops.cpu.fourier_disjoint_weight_rows import matrix_kernel, weights_kernel
 from repro.ops.cpu.threads import run
 from repro.ops.cpu.vector import lane_count
+
+log = logging.getLogger(__name__)
 
 # Of the matrices that are between spectrum and weights at a time, one sample at least.
 CHUNK_BYTES = 4 << 20
@@ -143,11 +147,17 @@ def weight_from_basis_backward(grad_out: Tensor, *args: Any) -> Grads:
 
 
 def _own_plan(spectrum: Tensor, weight_shape: Sequence[int], groups: int) -> Plan | None:
-    """How to transform by the kernels' own FFT, or None to take PyTorch's."""
-    if groups > 1 or len(spectrum) == 0:
-        return None
+    """How to transform by the kernels' own FFT, or None to take PyTorch's, which is said once."""
     C_out, C_in, K_h, K_w = weight_shape
-    return plan((C_out, C_in, K_h, K_w), str(spectrum.dtype).removeprefix("torch."))
+    own = plan((C_out, C_in, K_h, K_w), str(spectrum.dtype).removeprefix("torch."))
+    if own is None:
+        _say(f"no FFT of our own for {C_out * K_h} x {C_in * K_w} values: PyTorch's is taken")
+    return own if groups == 1 and len(spectrum) > 0 else None
+
+
+@cache
+def _say(message: str) -> None:
+    log.info(message)
 
 
 def _transform_columns(
