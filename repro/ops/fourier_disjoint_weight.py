@@ -63,7 +63,7 @@ def fourier_disjoint_weight(
     """
     spectrum, attention, modulation = _in_one_dtype(spectrum, attention, modulation)
     check_spectrum(spectrum, group_map, attention, weight_shape)
-    check_modulation(modulation, spectrum, "spectrum", len(attention), weight_shape, groups)
+    check_modulation(modulation, spectrum, "spectrum", attention.shape[0], weight_shape, groups)
     refuse = _refuse_on_cuda(spectrum, attention, weight_shape, modulation, groups)
     if choose("fourier_disjoint_weight", backend, spectrum, refuse) == "reference":
         return fourier_disjoint_weight_reference(
@@ -107,7 +107,7 @@ def weight_from_basis(
     _check_alike("attention", attention, "basis", basis)
     C_out, *taps, C_in = basis.shape[1:]
     weight_shape = (C_out, C_in, *taps)
-    check_modulation(modulation, basis, "basis", len(attention), weight_shape, groups)
+    check_modulation(modulation, basis, "basis", attention.shape[0], weight_shape, groups)
     refuse = _refuse_on_cuda(basis, attention, weight_shape, modulation, groups)
     if choose("weight_from_basis", backend, basis, refuse) == "reference":
         return weight_from_basis_reference(basis, attention, modulation, groups)
@@ -246,7 +246,7 @@ def _factors(
 ) -> tuple[Tensor, ...]:
     """All five factors as the kernels take them: ones, and a filter of no width, for None."""
     C_out, C_in, K_h, K_w = weight_shape
-    N = len(like)
+    N = like.shape[0]
     channel, filter, spatial, local_input, local_filter = modulation
     values: tuple[tuple[Tensor | None, tuple[int, ...], Any], ...] = (
         (channel, (N, groups * C_in), 1),

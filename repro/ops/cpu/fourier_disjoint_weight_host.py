@@ -48,13 +48,13 @@ Grads = tuple[Tensor, ...]
 def fourier_disjoint_weight(*args: Any) -> Tensor:
     """`torch.ops.repro.fourier_disjoint_weight` on the CPU; half precision runs in float32."""
     spectrum, group_map, attention, *factors, weight_shape, groups = _as_computed(args)
-    out = spectrum.new_empty((len(attention), *weight_shape))
+    out = spectrum.new_empty((attention.shape[0], *weight_shape))
     arrays = _factors(factors, weight_shape, groups)
     own = _own_plan(spectrum, weight_shape, groups)
     if own is not None:
         # In place, and so the whole batch at once: each part of the spectrum is read once.
         _transform_columns(spectrum, group_map, attention, out, own)
-        tasks = len(attention) * pairs_of_vectors(own)
+        tasks = attention.shape[0] * pairs_of_vectors(own)
         run(weights_kernel, tasks, _array(out.view(-1)), arrays, own)
     else:
         for samples in _chunks(spectrum, attention):
@@ -89,7 +89,7 @@ def fourier_disjoint_weight_backward(grad_out: Tensor, *args: Any) -> Grads:
             samples.start,
             weight_shape[3],
         )
-        part = spectrum.new_zeros((mix_tasks, len(matrix), *attention.shape[1:]))
+        part = spectrum.new_zeros((mix_tasks, matrix.shape[0], *attention.shape[1:]))
         run(
             mix_backward_kernel,
             mix_tasks,
@@ -110,7 +110,7 @@ def weight_from_basis(*args: Any) -> Tensor:
     """`torch.ops.repro.weight_from_basis` on the CPU; half precision runs in float32."""
     basis, attention, *factors, groups = _as_computed(args)
     C_out, K_h, K_w, C_in = basis.shape[1:]
-    out = basis.new_empty((len(attention), C_out, C_in, K_h, K_w))
+    out = basis.new_empty((attention.shape[0], C_out, C_in, K_h, K_w))
     run(
         basis_kernel,
         C_out,
@@ -152,7 +152,7 @@ def _own_plan(spectrum: Tensor, weight_shape: Sequence[int], groups: int) -> Pla
     own = plan((C_out, C_in, K_h, K_w), str(spectrum.dtype).removeprefix("torch."))
     if own is None:
         _say(f"no FFT of our own for {C_out * K_h} x {C_in * K_w} values: PyTorch's is taken")
-    return own if groups == 1 and len(spectrum) > 0 else None
+    return own if groups == 1 and spectrum.shape[0] > 0 else None
 
 
 @cache
@@ -168,10 +168,10 @@ def _transform_columns(
     blocks = -(-half // lane_count(spectrum.element_size()))
     run(
         columns_kernel,
-        len(attention) * blocks,
+        attention.shape[0] * blocks,
         _array(spectrum),
         _array(group_map),
-        _array(attention / (len(group_map) * 2 * half)),
+        _array(attention / (group_map.shape[0] * 2 * half)),
         _array(out.view(-1)),
         own,
     )
@@ -187,12 +187,12 @@ def _matrix(
     """The unmodulated weights of some samples, (samples, C_out * K_h, C_in * K_w)."""
     C_out, C_in, K_h, K_w = weight_shape
     if own is not None:
-        matrix = spectrum.new_empty(len(attention), C_out * K_h, C_in * K_w)
+        matrix = spectrum.new_empty(attention.shape[0], C_out * K_h, C_in * K_w)
         _transform_columns(spectrum, group_map, attention, matrix, own)
-        tasks = len(attention) * pairs_of_vectors(own)
+        tasks = attention.shape[0] * pairs_of_vectors(own)
         run(matrix_kernel, tasks, _array(matrix.view(-1)), own)
         return matrix
-    mixed = spectrum.new_empty((len(attention), *spectrum.shape[1:]))
+    mixed = spectrum.new_empty((attention.shape[0], *spectrum.shape[1:]))
     run(
         mix_kernel,
         spectrum.shape[1],
@@ -210,8 +210,8 @@ def _chunks(spectrum: Tensor, attention: Tensor) -> Iterator[slice]:
     """The batch, cut so that a chunk's matrices have about `CHUNK_BYTES`."""
     sample_bytes = spectrum[0].numel() * spectrum.element_size()
     step = max(1, CHUNK_BYTES // sample_bytes)
-    for start in range(0, len(attention), step):
-        yield slice(start, min(start + step, len(attention)))
+    for start in range(0, attention.shape[0], step):
+        yield slice(start, min(start + step, attention.shape[0]))
 
 
 def _column_scale(weight_shape: Sequence[int], columns: int, like: Tensor) -> Array:
