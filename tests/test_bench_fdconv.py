@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,14 @@ def test_goals_are_judged_with_losses():
         ("forward_backward", "fdconv_weight_materialised", 9 / 16, "no"),
         ("forward", "weights", 1.6, "no"),
     ]
+
+
+def test_evaluation_holds_no_more_than_one_and_a_half_times_the_weights():
+    spec = importlib.util.spec_from_file_location("bench_fdconv", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    size = Size(256, 256, 3, 4, 64)
+    assert 0.9 <= script._peak_mib(str(size)) / size.weights_mib <= 1.5
 
 
 def test_the_script_writes_rows_and_goals(tmp_path):
