@@ -19,7 +19,8 @@ import numpy as np
 
 from repro.ops.cpu.fourier_disjoint_weight_fft import Plan, transform
 from repro.ops.cpu.fourier_disjoint_weight_vectors import gather
-from repro.ops.cpu.jit import kernel, take_task
+from repro.ops.cpu.jit import kernel
+from repro.ops.cpu.threads import take_task
 from repro.ops.cpu.tile import scratch
 from repro.ops.cpu.vector import lanes, load, load_evens, store, store_first
 

@@ -22,7 +22,8 @@ from repro.ops.cpu.fourier_disjoint_weight_vectors import (
     subtract,
     transpose,
 )
-from repro.ops.cpu.jit import kernel, take_task
+from repro.ops.cpu.jit import kernel
+from repro.ops.cpu.threads import take_task
 from repro.ops.cpu.tile import scratch
 from repro.ops.cpu.vector import lanes, load, spread, store
 
