@@ -46,7 +46,7 @@ def ddf_forward(
         _flat(spatial_filter),
         _flat(out),
         finite,
-        *planned,
+        *planned[:3],
         _as_flag(kernel_combine),
     )
     for image in _not_finite(finite, len(x)):
@@ -94,7 +94,7 @@ def ddf_backward(
         grad_channel.flatten(1).numpy(),
         grad_spatial.flatten(1).numpy(),
         finite,
-        *planned,
+        *planned[:3],
         _as_flag(kernel_combine),
     )
     by_tap = _by_tap(_sum_parts(grad_channel), planned)
@@ -133,7 +133,7 @@ def _sum_parts(parts: Tensor) -> Tensor:
 
 def _flat(tensor: Tensor) -> Array:
     """The memory of a tensor as one row, copied if it is not contiguous."""
-    return tensor.detach().contiguous().flatten().numpy()
+    return tensor.detach().contiguous().numpy().reshape(-1)
 
 
 def _as_flag(kernel_combine: str) -> bool | None:
@@ -142,5 +142,7 @@ def _as_flag(kernel_combine: str) -> bool | None:
 
 def _not_finite(finite: Array, images: int) -> Iterator[slice]:
     """Images of which some task wrote a value that is not finite, each as a slice of the batch."""
+    if finite.all():
+        return
     for n in np.flatnonzero(~finite.reshape(images, -1).all(1)):
         yield slice(n, n + 1)

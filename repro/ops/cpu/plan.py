@@ -69,16 +69,17 @@ class Taps(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Layout and taps of a call; the size of a tuple is known while compiling."""
+    """Layout and taps of a call.
+
+    Attributes:
+        group: as long as a group of taps; the size of a tuple is known while compiling.
+        is_sorted: whether the groups hold the filter's taps in the filter's own order.
+    """
 
     layout: Layout
     taps: Taps
     group: tuple[int, ...]
-
-    @property
-    def is_sorted(self) -> bool:
-        """Whether the groups hold the filter's taps in the filter's own order."""
-        return bool(np.array_equal(self.taps.order, np.arange(len(self.taps.order))))
+    is_sorted: bool
 
 
 class _Tap(NamedTuple):
@@ -161,7 +162,8 @@ def plan(
         ),
         phases=np.array([(*phase, *ends) for phase, ends in zip(phases, groups, strict=True)]),
     )
-    return Plan(layout, table, (0,) * group_size)
+    is_sorted = [tap.number for tap in slots] == list(range(len(slots)))
+    return Plan(layout, table, (0,) * group_size, is_sorted)
 
 
 def _group_size(taps_of_phases: list[int]) -> int:

@@ -99,24 +99,36 @@ def clear_outside(
     rows: int,
 ) -> None:
     """Set to zero what lies outside `inside`, of a block that starts at row `top`."""
+    width = layout.width_out
     for t in range(len(inside)):
-        first_row, last_row = inside[t, 0], inside[t, 1]
-        last_column = inside[t, 3]
-        if (
-            first_row <= top
-            and top + rows <= last_row
-            and last_column - inside[t, 2] == (layout.width_out)
-        ):
+        first_row = min(rows, max(0, inside[t, 0] - top))
+        last_row = max(first_row, min(rows, inside[t, 1] - top))
+        clear(packed, t, group, size, 0, first_row * width)
+        clear(packed, t, group, size, last_row * width, rows * width)
+        first_column, last_column = inside[t, 2], inside[t, 3]
+        if last_column - first_column == width:
             continue
-        for row in range(rows):
-            first_column = inside[t, 2]
-            if top + row < first_row or top + row >= last_row:
-                first_column = layout.width_out
-            pixel = row * layout.width_out
+        for pixel in range(first_row * width, last_row * width, width):
             for w in range(first_column):
                 packed[position(pixel + w, t, group, size, packed)] = 0
-            for w in range(last_column, layout.width_out):
+            for w in range(last_column, width):
                 packed[position(pixel + w, t, group, size, packed)] = 0
+
+
+@kernel
+def clear(
+    packed: Array, tap: int, group: tuple[int, ...], size: int, first: int, stop: int
+) -> None:
+    """Set a tap to zero at the pixels from `first` to `stop`, exclusive."""
+    pixel = first
+    while pixel < stop:
+        place = position(pixel, tap, group, size, packed)
+        if pixel % lanes(packed) == 0 and pixel + lanes(packed) <= stop:
+            store(packed, place, spread(packed.dtype.type(0)))
+            pixel += lanes(packed)
+        else:
+            packed[place] = 0
+            pixel += 1
 
 
 @kernel
