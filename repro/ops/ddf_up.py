@@ -11,8 +11,11 @@ from torch import Tensor
 from repro.ops.backends import choose
 from repro.ops.checks import check_ddf
 from repro.ops.ddf import under_autocast
-from repro.ops.library import LIBRARY, Grads, call_ddf
+from repro.ops.library import call_ddf
 from repro.ops.reference import ddf_reference
+from repro.ops.registration import define_with_gradient
+
+Grads = tuple[Tensor, Tensor, Tensor]
 
 
 def ddf_up(
@@ -151,59 +154,10 @@ def _forward_fake(x: Tensor, *args: Any) -> Tensor:
     return x.new_empty((batch, channels, scale_factor * height, scale_factor * width))
 
 
-def _backward_fake(
-    grad_out: Tensor, x: Tensor, channel_filter: Tensor, spatial_filter: Tensor, *options: Any
-) -> Grads:
-    return (
-        x.new_empty(x.shape),
-        channel_filter.new_empty(channel_filter.shape),
-        spatial_filter.new_empty(spatial_filter.shape),
-    )
-
-
-class _DDFUp(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, *args: Any) -> Any:
-        ctx.save_for_backward(*args[:3])
-        ctx.options = args[3:]
-        with torch._C._AutoDispatchBelowAutograd():
-            return torch.ops.repro.ddf_up.default(*args)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return (
-            *torch.ops.repro.ddf_up_backward.default(grads[0], *ctx.saved_tensors, *ctx.options),
-            *(None for _ in ctx.options),
-        )
-
-
-class _DDFUpBackward(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, *args: Any) -> Any:
-        with torch._C._AutoDispatchBelowAutograd():
-            return torch.ops.repro.ddf_up_backward.default(*args)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        raise NotImplementedError(
-            'ddf_up: the kernels have no second derivative; call ddf_up with backend="reference"'
-        )
-
-
-_FILTERS = "Tensor x, Tensor channel_filter, Tensor spatial_filter"
-_OPTIONS = "int scale_factor, int dilation, str kernel_combine"
-LIBRARY.define(f"ddf_up({_FILTERS}, {_OPTIONS}) -> Tensor")  # type: ignore[no-untyped-call]
-LIBRARY.define(  # type: ignore[no-untyped-call]
-    f"ddf_up_backward(Tensor grad_out, {_FILTERS}, {_OPTIONS}) -> (Tensor, Tensor, Tensor)"
+define_with_gradient(
+    "ddf_up",
+    "Tensor x, Tensor channel_filter, Tensor spatial_filter, int scale_factor, int dilation, "
+    "str kernel_combine",
+    _forward_fake,
+    {"CPU": (_forward_cpu, _compose_backward), "CUDA": (_forward_cuda, _backward_cuda)},
 )
-torch.library.register_fake("repro::ddf_up", _forward_fake)
-torch.library.register_fake("repro::ddf_up_backward", _backward_fake)
-for _op, _key, _implementation in (
-    ("ddf_up", "CPU", _forward_cpu),
-    ("ddf_up_backward", "CPU", _compose_backward),
-    ("ddf_up", "CUDA", _forward_cuda),
-    ("ddf_up_backward", "CUDA", _backward_cuda),
-    ("ddf_up", "Autograd", _DDFUp.apply),
-    ("ddf_up_backward", "Autograd", _DDFUpBackward.apply),
-):
-    LIBRARY.impl(_op, _implementation, _key)  # type: ignore[no-untyped-call]
