@@ -45,6 +45,10 @@ DEFAULT_SHAPES = ["table2", "r50", "small", "fpn", "host"]
 QUICK_SHAPES = ["8x16x14x14", "host"]
 
 OPS = ["copy", "ddf_operator", "ddf_out", "depthwise_operator", "conv_operator", "ddf_unfold"]
+# Of what the branch predicts, normalised by the operation or before it, on small maps, where the
+# filters weigh most.
+NORMALISED = ["ddf_normalised", "ddf_after_filter_norm"]
+NORMALISED_SHAPES = ("8x64x56x56", "32x16x32x32")
 COMPILED = "ddf_compiled"  # needs a C compiler and several seconds for each row
 COMPILED_SHAPES = ("2x256x200x300", "8x64x56x56", "32x16x32x32")
 WITHOUT_BACKWARD = ("copy", "ddf_out")
@@ -92,6 +96,8 @@ def main() -> int:
             if kernel_size > 3 and arguments.is_default and name not in LARGE_KERNEL_SHAPES:
                 continue
             ops = list(arguments.ops)
+            if name in NORMALISED_SHAPES and arguments.is_default:
+                ops += NORMALISED
             if name in COMPILED_SHAPES and arguments.is_default and shutil.which("gcc"):
                 ops += [COMPILED] if kernel_size == 3 else []
             chosen = cases(shape, kernel_size, ops, arguments.modes)

@@ -175,8 +175,12 @@ def _product(arguments: tuple[Any, ...], out: Tensor) -> Mapping[str, int]:
 
 @rule("repro.ddf", "repro.ddf_up")
 def _ddf(arguments: tuple[Any, ...], out: Tensor) -> Mapping[str, int]:
-    rows, columns = arguments[1].shape[-2:]
-    return {"dynamic_filter": out.numel() * rows * columns}
+    taps = arguments[1].shape[-1] ** 2
+    units = {"dynamic_filter": out.numel() * taps}
+    if len(arguments) > 6 and arguments[6] is not None:  # the arithmetic of FilterNorm
+        values = arguments[2].numel()
+        units |= {"reduction": 2 * values, "elementwise": 3 * values + 6 * (values // taps)}
+    return units
 
 
 @rule("repro.fourier_disjoint_weight")

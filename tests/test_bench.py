@@ -71,6 +71,15 @@ def test_every_case_runs_in_every_mode(op, mode):
     as_step(CASES[op].prepare(torch.randn(2, 8, 6, 5), 3), mode)()
 
 
+def test_normalising_in_the_operation_and_before_it_is_the_same():
+    results = []
+    for op in ("ddf_normalised", "ddf_after_filter_norm"):
+        torch.manual_seed(0)
+        call = CASES[op].prepare(torch.randn(2, 8, 6, 5), 3)
+        results.append(call.compute())
+    torch.testing.assert_close(*results)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own warnings differ from version to version
 def test_the_compiled_reference_runs():

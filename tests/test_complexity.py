@@ -56,6 +56,18 @@ def test_ddf_by_hand(stride, K):
     assert cost.total("ddf_section_4_1") == formula
 
 
+@pytest.mark.parametrize("make", [lambda: DDF(20, 5, 2, heads=2), lambda: DDFUp(20)])
+def test_the_norm_costs_the_same_wherever_it_is_done(make):
+    layer = make()
+    by_the_operation = count(layer, (2, 20, 9, 6))
+    for module in layer.modules():  # who has a hook is called
+        module.register_forward_hook(lambda *_: None)
+    apart = count(layer, (2, 20, 9, 6))
+    assert by_the_operation.operations == apart.operations
+    assert by_the_operation.uncounted == apart.uncounted == ()
+    assert by_the_operation.activation_bytes < apart.activation_bytes
+
+
 def test_full_dynamic_filter_by_formula():
     n, c, k = 30, 3, 3
     cost = count(DyFilter(c, k), (1, c, 5, 6))

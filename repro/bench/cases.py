@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repro.nn import DDF, PAC
+from repro.nn import DDF, PAC, FilterNorm
 from repro.ops import ddf
 from repro.ops.reference.ddf import ddf_unfold
 
@@ -93,6 +93,16 @@ def _operator(function: Callable[..., Tensor]) -> Callable[[Tensor, int], Call]:
     return prepare
 
 
+def _after_filter_norm(x: Tensor, channel_filter: Tensor, spatial_filter: Tensor) -> Tensor:
+    norm = FilterNorm(1, channel_filter.shape[-1], "spatial")
+    return ddf(x, channel_filter, norm(spatial_filter))
+
+
+def _normalised(x: Tensor, channel_filter: Tensor, spatial_filter: Tensor) -> Tensor:
+    norm = FilterNorm(1, channel_filter.shape[-1], "spatial")
+    return ddf(x, channel_filter, spatial_filter, norm_scale=norm.base_scale)
+
+
 def _ddf_out(x: Tensor, kernel_size: int) -> Call:
     """The DDF operation into memory that is there already, as `_copy`; it has no gradients."""
     call = _operator(functools.partial(ddf, out=torch.empty_like(x)))(x, kernel_size)
@@ -138,6 +148,8 @@ CASES: dict[str, Case] = {
     "conv_operator": Case("pytorch", _conv_operator),
     "ddf_operator": Case(None, _operator(ddf)),
     "ddf_out": Case(None, _ddf_out),
+    "ddf_normalised": Case(None, _operator(_normalised)),
+    "ddf_after_filter_norm": Case(None, _operator(_after_filter_norm)),
     "ddf_reference": Case("reference", _operator(functools.partial(ddf, backend="reference"))),
     "ddf_compiled": Case("torch.compile", _compiled_reference),
     "ddf_unfold": Case("unfold", _operator(ddf_unfold)),

@@ -6,12 +6,13 @@ K x K filter per pixel and one per channel; the DDF operation combines and appli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 from repro.names import require_known
-from repro.nn.filter_norm import build_norm
+from repro.nn.filter_norm import FilterNorm, build_norm
 from repro.ops import ddf
 
 KERNEL_COMBINES = ("mul", "add")
@@ -62,11 +63,28 @@ class SpatialBranch(nn.Module):
         self.norm = build_norm(norm, heads, kernel_size, "spatial", nonlinearity=nonlinearity)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.predict(x))  # type: ignore[no-any-return]
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The filters before the norm."""
         if self.depthwise is not None:
             x = self.depthwise(x)
         x = self.pointwise(x)  # (N, heads*K*K, H_out, W_out)
-        x = self.norm(x)
         return x
+
+    @property
+    def norm_scale(self) -> float | None:
+        """What to hand to the DDF operation, with `predict`, so that it does the norm; or None.
+
+        The operation can do it for a `FilterNorm` that learns nothing, and does not where a hook
+        waits for the branch's or the norm's output.
+        """
+        norm = self.norm
+        if not isinstance(norm, FilterNorm) or norm.scale is not None:
+            return None
+        if _has_hooks(self) or _has_hooks(norm):
+            return None
+        return norm.base_scale
 
 
 class ChannelBranch(nn.Module):
@@ -217,30 +235,42 @@ class DDF(nn.Module):
         Returns:
             channel_filter (N, C, K, K) and spatial_filter (N, heads * K * K, H_out, W_out).
         """
+        self._check(x)
+        return self._channel_filter(x), self._spatial_filter(x, self.spatial_branch)
+
+    def _check(self, x: Tensor) -> None:
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ValueError(f"expected (N, {self.in_channels}, H, W), got {tuple(x.shape)}")
-        identity = 1.0 if self.kernel_combine == "mul" else 0.0
-        N, C, H, W = x.shape
-        K = self.kernel_size
-        if self.channel_branch is None:
-            channel_filter = x.new_full((N, C, K, K), identity)
-        else:
-            channel_filter = self.channel_branch(x)
-        if self.spatial_branch is None:
-            size = (-(-H // self.stride), -(-W // self.stride))
-            spatial_filter = x.new_full((N, self.heads * K * K, *size), identity)
-        else:
-            spatial_filter = self.spatial_branch(x)
-        return channel_filter, spatial_filter
+
+    def _channel_filter(self, x: Tensor) -> Tensor:
+        if self.channel_branch is not None:
+            return self.channel_branch(x)  # type: ignore[no-any-return]
+        return x.new_full((*x.shape[:2], self.kernel_size, self.kernel_size), self._identity)
+
+    def _spatial_filter(self, x: Tensor, predict: Callable[[Tensor], Tensor] | None) -> Tensor:
+        if predict is not None:
+            return predict(x)
+        H_out, W_out = (-(-size // self.stride) for size in x.shape[2:])
+        return x.new_full((len(x), self.heads * self.kernel_size**2, H_out, W_out), self._identity)
+
+    @property
+    def _identity(self) -> float:
+        return 1.0 if self.kernel_combine == "mul" else 0.0
 
     def forward(self, x: Tensor) -> Tensor:
+        self._check(x)
+        branch = self.spatial_branch
+        norm_scale = None if branch is None else branch.norm_scale
+        predict = branch if branch is None or norm_scale is None else branch.predict
         return filter_by_heads(
             x,
-            *self.filters(x),
+            self._channel_filter(x),
+            self._spatial_filter(x, predict),
             heads=self.heads,
             stride=self.stride,
             dilation=self.dilation,
             kernel_combine=self.kernel_combine,
+            norm_scale=norm_scale,
         )
 
     def extra_repr(self) -> str:
@@ -259,6 +289,7 @@ def filter_by_heads(
     stride: int = 1,
     dilation: int = 1,
     kernel_combine: str = "mul",
+    norm_scale: float | None = None,
 ) -> Tensor:
     """The DDF operation with several spatial filters per pixel, one for each group of channels.
 
@@ -266,6 +297,7 @@ def filter_by_heads(
         x: (N, C, H, W).
         channel_filter: (N, C, K, K).
         spatial_filter: (N, heads * K * K, H_out, W_out); head g filters channels g * C / heads on.
+        stride, dilation, kernel_combine, norm_scale: see `repro.ops.ddf`.
     Returns:
         (N, C, H_out, W_out).
     """
@@ -282,6 +314,7 @@ def filter_by_heads(
         stride=stride,
         dilation=dilation,
         kernel_combine=kernel_combine,
+        norm_scale=norm_scale,
     )
     return out.reshape(N, heads * out.shape[1], *out.shape[2:])
 
@@ -294,3 +327,7 @@ def require_odd(name: str, value: int) -> None:
     """
     if value < 1 or value % 2 == 0:
         raise ValueError(f"{name} must be odd and at least 1, got {value}")
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)

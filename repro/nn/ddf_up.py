@@ -5,7 +5,7 @@ DDF (arXiv 2104.14107), section 6, Fig. 5.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -100,12 +100,14 @@ class DDFUp(nn.Module):
         N, C, H, W = x.shape
         s, K = self.scale_factor, self.kernel_size
         channel_filter = torch.stack([branch(x) for branch in self.channel_branches], 2)
+        branches = [cast(SpatialBranch, branch) for branch in self.spatial_branches]
+        scales = {branch.norm_scale for branch in branches}  # one, unless some have hooks
+        norm_scale = scales.pop() if len(scales) == 1 else None
+        predict = [branch if norm_scale is None else branch.predict for branch in branches]
         spatial_filter = torch.stack(
             [
-                branch(source).unflatten(1, (self.heads, K * K))
-                for source, branch in zip(
-                    self._sources(x, guidance), self.spatial_branches, strict=True
-                )
+                filters(source).unflatten(1, (self.heads, K * K))
+                for source, filters in zip(self._sources(x, guidance), predict, strict=True)
             ],
             2,
         )  # (N, heads, s*s, K*K, H, W)
@@ -116,6 +118,7 @@ class DDFUp(nn.Module):
             s,
             dilation=self.dilation,
             kernel_combine=self.kernel_combine,
+            norm_scale=norm_scale,
         )
         return out.reshape(N, C, s * H, s * W)
 

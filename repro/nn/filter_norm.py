@@ -14,14 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from repro.names import require_known
+from repro.ops.reference.filter_norm import centre, deviation, standardise
 
 FILTER_TYPES = ("spatial", "channel")
 NORMS = ("filter_norm", "filter_norm_paper", "batch_norm", "sigmoid", "none")
 # Gains of `torch.nn.init.calculate_gain`, by what follows the filtering.
 NONLINEARITIES = ("linear", "relu", "sigmoid", "tanh", "selu")
-
-# Added to the standard deviation after the root, as in the authors' code.
-EPSILON = 1e-10
 
 
 class FilterNorm(nn.Module):
@@ -104,16 +102,12 @@ class FilterNorm(nn.Module):
             )
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         wide = wide.reshape(x.shape[0], self.filters, taps, *x.shape[2:])  # (N, filters, K*K, ...)
-        centred = wide - wide.mean(2, keepdim=True)
-        # Not Tensor.std: on a CPU it does not vectorise over an inner axis, and takes longer than
-        # all the rest here.
-        variance = centred.square().sum(2, keepdim=True) / (taps - 1)
-        std = variance.clamp_min(EPSILON**2).sqrt() + EPSILON
         if self.scale is None:
-            out = centred * (self.base_scale / std)
+            out = standardise(wide, self.base_scale, 2)
         else:
+            centred, variance = centre(wide, 2)
             axes = (1, *self.scale.shape, *([1] * (x.dim() - 2)))
-            out = centred / std * self.scale.view(axes)
+            out = centred / deviation(variance) * self.scale.view(axes)
             if self.shift is not None:
                 out = out + self.shift.view(axes)
         return out.reshape(x.shape).to(x.dtype)

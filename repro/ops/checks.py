@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 KERNEL_COMBINES = ("mul", "add")
@@ -19,6 +21,7 @@ def check_ddf(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
 ) -> None:
     """Raise ValueError or TypeError unless the arguments of `ddf` fit together."""
     if kernel_combine not in KERNEL_COMBINES:
@@ -36,6 +39,8 @@ def check_ddf(
         if tensor.device != x.device:
             raise ValueError(f"{name} must be on {x.device} like x, got {tensor.device}")
     _check_shapes(x, channel_filter, spatial_filter, stride)
+    if norm_scale is not None:
+        _check_norm_scale(norm_scale, channel_filter.shape[-1])
 
 
 def check_out(out: Tensor, x: Tensor, spatial_filter: Tensor, *, needs_grad: bool) -> None:
@@ -101,6 +106,17 @@ def _check_shapes(x: Tensor, channel_filter: Tensor, spatial_filter: Tensor, str
             f"spatial_filter must be {expected}, got {tuple(spatial_filter.shape)} "
             f"for x {tuple(x.shape)}, {rows} x {rows} taps and stride={stride}"
         )
+
+
+def _check_norm_scale(norm_scale: float, kernel_size: int) -> None:
+    if isinstance(norm_scale, bool) or not isinstance(norm_scale, (int, float)):
+        raise TypeError(
+            f"norm_scale must be a float or None, got {type(norm_scale).__name__} {norm_scale!r}"
+        )
+    if not 0 < norm_scale < math.inf:
+        raise ValueError(f"norm_scale must be positive and finite, got {norm_scale}")
+    if kernel_size == 1:
+        raise ValueError("norm_scale needs filters of 3 x 3 taps at least, got 1 x 1")
 
 
 def _check_positive(**values: int) -> None:

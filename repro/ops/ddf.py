@@ -21,6 +21,7 @@ def ddf(
     stride: int = 1,
     dilation: int = 1,
     kernel_combine: str = "mul",
+    norm_scale: float | None = None,
     backend: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
@@ -35,6 +36,9 @@ def ddf(
         channel_filter: (N, C, K, K), K odd.
         spatial_filter: (N, K*K, H_out, W_out), H_out = ceil(H / stride); tap (u, v) is u*K + v.
         kernel_combine: "mul" multiplies the two filters' taps, "add" adds them.
+        norm_scale: None takes the spatial filters as they are. A positive number standardises each
+            pixel's filter over its K*K taps first, K at least 3, and multiplies it by that number:
+            what `repro.nn.FilterNorm` does to spatial filters in its form "code".
         backend: "reference", "cpu" or "cuda"; None takes the kernels of x's device, or, where there
             are none, the reference, saying so once. Only the reference has second derivatives.
         out: memory to write the result to, and to return; for calls that autograd does not record.
@@ -42,17 +46,18 @@ def ddf(
     Returns:
         (N, C, H_out, W_out), dtype of x.
     Raises:
-        ValueError: shapes or devices disagree, K is even, the backend cannot take the call; the
-            message gives what was expected and what came. Or `out` shares memory with another
-            argument, or an argument requires grad.
+        ValueError: shapes or devices disagree, K is even, norm_scale is not positive and finite or
+            comes with K = 1, the backend cannot take the call; the message gives what was expected
+            and what came. Or `out` shares memory with another argument, or an argument requires
+            grad.
         TypeError: dtypes disagree or are not floating point.
     Source: DDF (arXiv 2104.14107), Eq. 2; "add" is in the authors' code only.
     Deviates: H_out rounds up as Conv2d does; the authors' code rounds down and rejects odd H.
     """
     x, channel_filter, spatial_filter = under_autocast(x, channel_filter, spatial_filter)
-    check_ddf(x, channel_filter, spatial_filter, stride, dilation, kernel_combine)
+    check_ddf(x, channel_filter, spatial_filter, stride, dilation, kernel_combine, norm_scale)
     backend = choose("ddf", backend, x)
-    args = (x, channel_filter, spatial_filter, stride, dilation, kernel_combine)
+    args = (x, channel_filter, spatial_filter, stride, dilation, kernel_combine, norm_scale)
     if out is None:
         return ddf_reference(*args) if backend == "reference" else call_ddf(*args)
     tensors = (*args[:3], out)

@@ -13,6 +13,7 @@ from repro.ops.checks import check_ddf
 from repro.ops.ddf import under_autocast
 from repro.ops.library import call_ddf
 from repro.ops.reference import ddf_reference
+from repro.ops.reference.filter_norm import standardise, standardise_backward
 from repro.ops.registration import define_with_gradient
 
 Grads = tuple[Tensor, Tensor, Tensor]
@@ -26,6 +27,7 @@ def ddf_up(
     *,
     dilation: int = 1,
     kernel_combine: str = "mul",
+    norm_scale: float | None = None,
     backend: str | None = None,
 ) -> Tensor:
     """Filter each pixel once for each of its sub-pixels.
@@ -39,7 +41,7 @@ def ddf_up(
         channel_filter: (N, C, s*s, K, K), K odd.
         spatial_filter: (N, s*s, K*K, H, W).
         scale_factor: s, at least 1.
-        dilation, kernel_combine, backend: see `ddf`.
+        dilation, kernel_combine, norm_scale, backend: see `ddf`.
     Returns:
         (N, C, s*H, s*W), dtype of x.
     Raises:
@@ -47,8 +49,8 @@ def ddf_up(
     Source: DDF (arXiv 2104.14107), section 6, Fig. 5.
     """
     x, channel_filter, spatial_filter = under_autocast(x, channel_filter, spatial_filter)
-    _check(x, channel_filter, spatial_filter, scale_factor, dilation, kernel_combine)
-    args = (x, channel_filter, spatial_filter, scale_factor, dilation, kernel_combine)
+    args = (x, channel_filter, spatial_filter, scale_factor, dilation, kernel_combine, norm_scale)
+    _check(*args)
     if choose("ddf_up", backend, x) == "reference":
         return _compose(ddf_reference, *args)
     out: Tensor = torch.ops.repro.ddf_up.default(*args)
@@ -62,6 +64,7 @@ def _check(
     scale_factor: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None,
 ) -> None:
     if isinstance(scale_factor, bool) or not isinstance(scale_factor, int) or scale_factor < 1:
         raise ValueError(f"scale_factor must be an int of at least 1, got {scale_factor!r}")
@@ -74,7 +77,8 @@ def _check(
                 f"{name} must have 5 dimensions, with scale_factor ** 2 = {scale_factor**2} as "
                 f"number {axis}, got shape {tuple(tensor.shape)}"
             )
-    check_ddf(x, channel_filter[:, :, 0], spatial_filter[:, 0], 1, dilation, kernel_combine)
+    options = (1, dilation, kernel_combine, norm_scale)
+    check_ddf(x, channel_filter[:, :, 0], spatial_filter[:, 0], *options)
 
 
 def _compose(
@@ -85,12 +89,12 @@ def _compose(
     scale_factor: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
 ) -> Tensor:
     """By any implementation of `ddf`."""
+    options = (1, dilation, kernel_combine, norm_scale)
     outs = [
-        implementation(
-            x, channel_filter[:, :, b], spatial_filter[:, b], 1, dilation, kernel_combine
-        )
+        implementation(x, channel_filter[:, :, b], spatial_filter[:, b], *options)
         for b in range(scale_factor**2)
     ]
     return F.pixel_shuffle(torch.stack(outs, 2).flatten(1, 2), scale_factor)  # (N, C, s*H, s*W)
@@ -104,6 +108,7 @@ def _compose_backward(
     scale_factor: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
 ) -> Grads:
     """The gradients by the op `ddf_backward`, branch after branch."""
     grad_x = torch.zeros_like(x, memory_format=torch.contiguous_format)
@@ -118,6 +123,7 @@ def _compose_backward(
             1,
             dilation,
             kernel_combine,
+            norm_scale,
         )
         grad_x += grads[0]
         grad_channel[:, :, b], grad_spatial[:, b] = grads[1], grads[2]
@@ -128,24 +134,49 @@ def _forward_cpu(*args: Any) -> Tensor:
     return _compose(call_ddf, *args)
 
 
-def _forward_cuda(*args: Any) -> Tensor:
+def _forward_cuda(
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    scale_factor: int,
+    dilation: int,
+    kernel_combine: str,
+    norm_scale: float | None = None,
+) -> Tensor:
     from repro_kernels import host
 
-    x, channel_filter, _, scale_factor, dilation, _ = args
-    if host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
-        out: Tensor = host.ddf_up_forward(*args)
-        return out
-    return _compose(call_ddf, *args)
+    options = (scale_factor, dilation, kernel_combine)
+    if not host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
+        return _compose(call_ddf, x, channel_filter, spatial_filter, *options, norm_scale)
+    if norm_scale is not None:
+        spatial_filter = standardise(spatial_filter, norm_scale, 2)
+    out: Tensor = host.ddf_up_forward(x, channel_filter, spatial_filter, *options)
+    return out
 
 
-def _backward_cuda(*args: Any) -> Grads:
+def _backward_cuda(
+    grad_out: Tensor,
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    scale_factor: int,
+    dilation: int,
+    kernel_combine: str,
+    norm_scale: float | None = None,
+) -> Grads:
     from repro_kernels import host
 
-    _, x, channel_filter, _, scale_factor, dilation, _ = args
-    if host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
-        grads: Grads = host.ddf_up_backward(*args)
+    options = (scale_factor, dilation, kernel_combine)
+    tensors = (grad_out, x, channel_filter)
+    if not host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
+        return _compose_backward(*tensors, spatial_filter, *options, norm_scale)
+    given = spatial_filter
+    if norm_scale is not None:
+        spatial_filter = standardise(given, norm_scale, 2)
+    grads: Grads = host.ddf_up_backward(*tensors, spatial_filter, *options)
+    if norm_scale is None:
         return grads
-    return _compose_backward(*args)
+    return grads[0], grads[1], standardise_backward(grads[2], given, norm_scale, 2)
 
 
 def _forward_fake(x: Tensor, *args: Any) -> Tensor:
@@ -157,7 +188,7 @@ def _forward_fake(x: Tensor, *args: Any) -> Tensor:
 define_with_gradient(
     "ddf_up",
     "Tensor x, Tensor channel_filter, Tensor spatial_filter, int scale_factor, int dilation, "
-    "str kernel_combine",
+    "str kernel_combine, float? norm_scale=None",
     _forward_fake,
     {"CPU": (_forward_cpu, _compose_backward), "CUDA": (_forward_cuda, _backward_cuda)},
 )

@@ -13,6 +13,7 @@ from torch import nn
 
 from repro.names import UnknownNameError
 from repro.nn import DDF
+from repro.nn.ddf import filter_by_heads
 from repro.nn.filter_norm import NORMS
 from repro.ops import ddf
 
@@ -75,6 +76,31 @@ def test_every_head_filters_its_own_channels():
         torch.testing.assert_close(out[:, own], expected)
 
 
+@pytest.mark.parametrize("norm", [name for name in NORMS if name != "batch_norm"])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_the_filters_shown_are_those_applied(norm, heads):
+    layer = DDF(8, 3, 2, heads=heads, squeeze_ratio=0.5, norm=norm).double()
+    x = torch.randn(2, 8, 9, 7, dtype=torch.float64)
+    expected = filter_by_heads(x, *layer.filters(x), heads=heads, stride=2)
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_the_operation_normalises_unless_a_hook_waits_for_the_filters():
+    layer = DDF(8, squeeze_ratio=0.5)
+    branch = layer.spatial_branch
+    x = torch.randn(2, 8, 6, 5)
+    expected, seen = layer(x), []
+    assert branch.norm_scale == branch.norm.base_scale
+    for module in (branch, branch.norm):
+        handle = module.register_forward_hook(lambda _, inputs, out: seen.append(out))
+        assert branch.norm_scale is None
+        torch.testing.assert_close(layer(x), expected)
+        handle.remove()
+    assert len(seen) == 2
+    assert all(torch.equal(out, branch(x)) for out in seen)
+    assert DDF(8, squeeze_ratio=0.5, norm="filter_norm_paper").spatial_branch.norm_scale is None
+
+
 @pytest.mark.parametrize(("kernel_combine", "identity"), [("mul", 1.0), ("add", 0.0)])
 def test_spatial_only_is_the_operation_with_an_identity_channel_filter(kernel_combine, identity):
     layer = DDF(8, kernel_combine=kernel_combine, use_channel=False)
@@ -85,7 +111,7 @@ def test_spatial_only_is_the_operation_with_an_identity_channel_filter(kernel_co
         layer.spatial_branch(x),
         kernel_combine=kernel_combine,
     )
-    assert torch.equal(layer(x), expected)
+    torch.testing.assert_close(layer(x), expected)
     assert layer.channel_branch is None
     assert count(layer) == 9 * 8 + 9
 

@@ -27,6 +27,18 @@ def test_branch_i_fills_its_sub_pixels(scale, size):
         torch.testing.assert_close(out[:, :, i // scale :: scale, i % scale :: scale], expected)
 
 
+def test_a_hook_on_one_branch_sees_normalised_filters():
+    layer = DDFUp(8, 2, squeeze_ratio=0.5)
+    x = torch.randn(2, 8, 5, 4)
+    expected, seen = layer(x), []
+    branch = layer.spatial_branches[2]
+    branch.register_forward_hook(lambda _, inputs, out: seen.append(out))
+    torch.testing.assert_close(layer(x), expected)
+    (filters,) = seen
+    std = filters.std(1)
+    torch.testing.assert_close(std, torch.full_like(std, branch.norm.base_scale))
+
+
 def test_guidance_replaces_the_depthwise_convolution():
     free, guided = DDFUp(8, squeeze_ratio=0.5), DDFUp(8, guidance_channels=3, squeeze_ratio=0.5)
     assert free.spatial_branches[0].depthwise is not None

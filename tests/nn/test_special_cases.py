@@ -37,7 +37,7 @@ def test_involution_is_its_definition(stride, dilation, groups):
 def test_involution_is_ddf_with_a_constant_channel_filter():
     x = features(2, 4, 6, 5)
     involution = Involution(4, 3, groups=2, squeeze=2).double().eval()
-    layer = DDF(4, 3, heads=2, use_channel=False).double()
+    layer = DDF(4, 3, heads=2, use_channel=False, norm="none").double()
     channel_filter, _ = layer.filters(x)
     assert torch.equal(channel_filter, torch.ones_like(channel_filter))
     # DDF, made to predict what involution predicts.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from repro.ops.cpu.ddf import forward_kernel
 from repro.ops.cpu.ddf_backward import backward_kernel
+from repro.ops.cpu.filter_norm import standardise, standardise_backward_
 from repro.ops.cpu.plan import Array, Plan, plan
 from repro.ops.cpu.threads import run
 from repro.ops.reference.ddf import ddf_backward_reference, ddf_reference
@@ -22,20 +23,23 @@ def ddf_forward(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """`torch.ops.repro.ddf` and `ddf_out` on the CPU; half precision is computed in float32."""
     if x.dtype not in (torch.float32, torch.float64):
         tensors = (x.float(), channel_filter.float(), spatial_filter.float())
-        result = ddf_forward(*tensors, stride, dilation, kernel_combine)
+        result = ddf_forward(*tensors, stride, dilation, kernel_combine, norm_scale)
         return result.to(x.dtype) if out is None else out.copy_(result)
     if out is None:
         out = x.new_empty((*x.shape[:2], *spatial_filter.shape[2:]))
     elif not out.is_contiguous():
-        args = (x, channel_filter, spatial_filter, stride, dilation, kernel_combine)
+        args = (x, channel_filter, spatial_filter, stride, dilation, kernel_combine, norm_scale)
         return out.copy_(ddf_forward(*args))
     if out.numel() == 0:
         return out
+    if norm_scale is not None:
+        spatial_filter = standardise(spatial_filter, norm_scale)
     planned = plan(x.shape, channel_filter.shape[-1], stride, dilation, x.element_size())
     finite = np.empty(_tasks(x, planned), np.bool_)
     run(
@@ -64,11 +68,12 @@ def ddf_backward(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`torch.ops.repro.ddf_backward` on the CPU; half precision is computed in float32."""
     if x.dtype not in (torch.float32, torch.float64):
         tensors = (grad_out.float(), x.float(), channel_filter.float(), spatial_filter.float())
-        grads = ddf_backward(*tensors, stride, dilation, kernel_combine)
+        grads = ddf_backward(*tensors, stride, dilation, kernel_combine, norm_scale)
         return grads[0].to(x.dtype), grads[1].to(x.dtype), grads[2].to(x.dtype)
     if grad_out.numel() == 0:
         return (
@@ -76,6 +81,9 @@ def ddf_backward(
             torch.zeros_like(channel_filter),
             torch.zeros_like(spatial_filter),
         )
+    given = spatial_filter
+    if norm_scale is not None:
+        spatial_filter = standardise(given, norm_scale)
     kernel_size = channel_filter.shape[-1]
     planned = plan(x.shape, kernel_size, stride, dilation, x.element_size(), by_phase=True)
     # With a stride there may be inputs that no tap reads.
@@ -104,6 +112,8 @@ def ddf_backward(
         exact = ddf_backward_reference(*args, stride, dilation, kernel_combine)
         for grad, values in zip(grads, exact, strict=True):
             grad[image] = values
+    if norm_scale is not None:
+        standardise_backward_(grads[2], given, norm_scale)
     return grads
 
 

@@ -183,6 +183,45 @@ def sum_lanes(typing_context: Any, values: Any) -> tuple[Any, Codegen]:
     return values.dtype(values), codegen
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def at_least(typing_context: Any, values: Any, floor: Any) -> tuple[Any, Codegen]:
+    """`values`, but `floor` where they are below it; NaN is not."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", *args), args[1], args[0])
+
+    return values(values, values), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def zero_where_below(
+    typing_context: Any, values: Any, others: Any, floor: Any
+) -> tuple[Any, Codegen]:
+    """`values`, but 0 where `others` are below `floor`; NaN is not."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        is_below = builder.fcmp_ordered("<", args[1], args[2])
+        return builder.select(is_below, context.get_value_type(values)(None), args[0])
+
+    return values(values, values, values), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def sqrt(typing_context: Any, values: Any) -> tuple[Any, Codegen]:
+    """Square roots."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        llvm_type = args[0].type
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(llvm_type, [llvm_type]),
+            f"llvm.sqrt.v{values.lanes}f{values.dtype.bitwidth}",
+        )
+        return builder.call(function, args)
+
+    return values(values), codegen
+
+
 def lanes(array: Any) -> int:
     """Values in a vector of the array's dtype, a constant of the kernel; only in kernels."""
     raise NotImplementedError("compiled by Numba only")
@@ -216,7 +255,9 @@ def _overload_operator(symbol: Callable[[Any, Any], Any], instruction: str) -> N
 
 _overload_operator(operator.add, "fadd")
 _overload_operator(operator.iadd, "fadd")
+_overload_operator(operator.sub, "fsub")
 _overload_operator(operator.mul, "fmul")
+_overload_operator(operator.truediv, "fdiv")
 
 
 def load_vector(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:

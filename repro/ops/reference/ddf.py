@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from repro.ops.reference.filter_norm import standardise
+
 
 def ddf_reference(
     x: Tensor,
@@ -20,6 +22,7 @@ def ddf_reference(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
 ) -> Tensor:
     """Add up one filter tap at a time, over the outputs whose tap lies inside the image.
 
@@ -29,6 +32,8 @@ def ddf_reference(
     Returns:
         (N, C, H_out, W_out)
     """
+    if norm_scale is not None:
+        spatial_filter = standardise(spatial_filter, norm_scale)
     kernel_size = channel_filter.shape[-1]
     height_out, width_out = spatial_filter.shape[-2:]
     out = x.new_zeros((*x.shape[:2], height_out, width_out))
