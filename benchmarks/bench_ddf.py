@@ -171,7 +171,7 @@ def _report(
 
     for row in found:
         print(
-            f"{row['shape']:>14} k{row['kernel_size']} {row['op']:<20}{row['mode']:<17}"
+            f"{row['shape']:>14} k{row['kernel_size']} {row['op']:<22}{row['mode']:<17}"
             f"{row['backend']:<14}{row['median_ms']:>10.3f} ms {row['peak_mib']:>9.1f} MiB",
             flush=True,
         )

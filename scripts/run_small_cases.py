@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -52,10 +53,12 @@ def run_cases() -> None:
     for case in CASES:
         for dtype in DTYPES:
             args = make(case, dtype)
-            for form in FORMS:
+            norm_scales = (None, 0.5) if case[4] > 1 else (None,)
+            for form, norm_scale in product(FORMS, norm_scales):
+                options = (*case[5:], norm_scale, form)
                 try:
-                    out = host.ddf_forward(*args, *case[5:], form)
-                    host.ddf_backward(out, *args, *case[5:], form)
+                    out = host.ddf_forward(*args, *options)
+                    host.ddf_backward(out, *args, *options)
                 except ValueError as error:  # the form does not take the call
                     print(case, dtype, error)
                     continue

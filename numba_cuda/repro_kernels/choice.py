@@ -31,6 +31,7 @@ class Call(NamedTuple):
     dilation: int
     aligned: bool  # every tensor starts at a multiple of four values
     scale_factor: int = 1  # of DDF-Up
+    norm_scale: float = 0.0  # of spatial filters that are to be standardised; 0 for none
 
     @property
     def size_out(self) -> tuple[int, int]:

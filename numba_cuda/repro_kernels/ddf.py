@@ -7,6 +7,9 @@ Forms of the same sums (`choice` says which runs when):
 - general: one output per thread, 64-bit indices; right for every size, stride, dilation and K;
 - up: DDF-Up, all outputs of one pixel per thread.
 
+Forward, vector and row standardise the spatial filters as they load them, where `norm_scale` is not
+0; for the others, `standardise` does it first, and `standardise_backward` ends the gradients.
+
 No form uses atomics: two runs agree to the bit.
 """
 
@@ -28,6 +31,7 @@ from repro_kernels import (
     ddf_up_backward,
     ddf_vector,
     ddf_vector_backward,
+    filter_norm,
 )
 from repro_kernels.storage import STORAGES
 
@@ -41,7 +45,7 @@ class Kernel(NamedTuple):
             dtype of the call.
         sizes: names of its integers, in order.
         wide: whether the integers have 64 bits, not 32.
-        constants: what else is compiled in, of "stride", "dilation" and "scale_factor".
+        constants: what else is compiled in, of the fields of `Variant`.
         blocks_at_once: by K, how many blocks the registers of one multiprocessor must hold; the
             compiler then takes fewer of them, for a few more instructions.
     """
@@ -65,6 +69,7 @@ class Variant(NamedTuple):
     stride: int = 1  # where the kernel does not take them when it runs
     dilation: int = 1
     scale_factor: int = 1
+    norm_scale: float = 0.0  # of spatial filters that it standardises first; 0 for none
 
     @property
     def pointers(self) -> tuple[type, ...]:
@@ -128,7 +133,7 @@ KERNELS = {
     ("backward_spatial", "general"): _kernel(
         ddf_general.backward_spatial, BACKWARD_SPATIAL, ALL_SIZES, wide=True
     ),
-    ("forward", "row"): _kernel(ddf_row.forward, FORWARD, ROW, "stride dilation"),
+    ("forward", "row"): _kernel(ddf_row.forward, FORWARD, ROW, "stride dilation norm_scale"),
     ("backward_x", "row"): _kernel(ddf_row.backward_x, BACKWARD_X, ROW, "stride dilation"),
     ("backward_channel", "row"): _kernel(
         ddf_row_backward.backward_channel,
@@ -143,7 +148,7 @@ KERNELS = {
         "dilation",
     ),
     ("forward", "vector"): _kernel(
-        ddf_vector.forward, FORWARD, VECTOR, blocks_at_once=FORWARD_AT_ONCE
+        ddf_vector.forward, FORWARD, VECTOR, "norm_scale", blocks_at_once=FORWARD_AT_ONCE
     ),
     ("backward_x_channel", "vector"): _kernel(
         ddf_vector_backward.backward_x_channel,
@@ -174,5 +179,19 @@ KERNELS = {
     ),
     ("backward_spatial", "up"): _kernel(
         ddf_up_backward.backward_spatial, BACKWARD_SPATIAL, "channels height width jobs", UP
+    ),
+    ("standardise", "general"): _kernel(
+        filter_norm.standardise,
+        "spatial_filter standardised",
+        "pixels jobs",
+        "norm_scale",
+        wide=True,
+    ),
+    ("standardise_backward", "general"): _kernel(
+        filter_norm.standardise_backward,
+        "spatial_filter grad_standardised grad_spatial",
+        "pixels jobs",
+        "norm_scale",
+        wide=True,
     ),
 }

@@ -9,22 +9,29 @@ from __future__ import annotations
 
 from numba import cuda
 
+from repro_kernels.filter_norm import EPSILON, make_measure
 
-def make_gather(kernel_size, add, storage, adjoint, scale_factor=1):
+
+def make_gather(kernel_size, add, storage, adjoint, scale_factor=1, norm_scale=0.0):
     """One output, or, `adjoint` and stride 1, one element of the gradient of x.
 
-    Of DDF-Up, with a `scale_factor` above 1: the output of one branch, or the gradient of all.
+    Of DDF-Up, with a `scale_factor` above 1: the output of one branch, or the gradient of all. With
+    a `norm_scale`, and not `adjoint`, the spatial filter is standardised.
     """
     TAPS, S = kernel_size * kernel_size, scale_factor
     BRANCHES = S * S
     radius = kernel_size // 2
     accumulator, load = storage.accumulator, storage.load
+    measure = make_measure(TAPS, storage) if norm_scale else None
 
     @cuda.jit(device=True, inline="always")
     def gather(x, channel_filter, spatial_filter, c, branch, h, w, height, width, stride, dilation):
         """Pointers at image n; x is the gradient of the output where `adjoint`."""
         height_out = (height + stride - 1) // stride
         width_out = (width + stride - 1) // stride
+        if norm_scale:
+            mean, root = measure(spatial_filter, h * width_out + w, height_out * width_out)
+            factor = accumulator(norm_scale) / (root + accumulator(EPSILON))
         total = accumulator(0)
         for t in range(TAPS):
             hi = h * stride + (t // kernel_size - radius) * dilation
@@ -40,6 +47,8 @@ def make_gather(kernel_size, add, storage, adjoint, scale_factor=1):
                         u = b * TAPS + t
                         spatial = load(spatial_filter, (u * height_out + h) * width_out + w)
                         value = load(x, (c * height + hi) * width + wi)
+                    if norm_scale:
+                        spatial = (spatial - mean) * factor
                     tap = load(channel_filter, c * BRANCHES * TAPS + u)
                     tap = spatial + tap if add else spatial * tap
                     total += tap * value

@@ -16,6 +16,7 @@ from repro_kernels import blocks
 from repro_kernels.access import advance, divide
 from repro_kernels.ddf_parts import find_chunk
 from repro_kernels.ddf_plain import make_gather
+from repro_kernels.filter_norm import make_standardise
 
 # Outputs of a thread by kernel size: as many as registers hold the spatial taps of.
 ROWS = {1: 4, 3: 4, 5: 2, 7: 2}
@@ -27,15 +28,20 @@ def rows_per_thread(kernel_size: int, dtype: str) -> int:
     return max(1, rows // 2) if dtype == "float64" else rows
 
 
-def gather(kernel_size, add, storage, stride, dilation, adjoint):
-    """The forward kernel, and, `adjoint`, the gradient of x: the same sum with turned filters."""
+def gather(kernel_size, add, storage, stride, dilation, adjoint, norm_scale=0.0):
+    """The forward kernel, and, `adjoint`, the gradient of x: the same sum with turned filters.
+
+    With a `norm_scale`, and not `adjoint`, the spatial filters are standardised.
+    """
     K, R = kernel_size, kernel_size // 2
     TAPS = kernel_size * kernel_size
     COUNT = rows_per_thread(kernel_size, storage.name)
     SPATIAL = (COUNT, TAPS)
     accumulator, load, store = storage.accumulator, storage.load, storage.store
     load_or = storage.load_or
-    plain = make_gather(kernel_size, add, storage, adjoint)
+    plain = make_gather(kernel_size, add, storage, adjoint, norm_scale=norm_scale)
+    standardise = make_standardise(TAPS, storage, norm_scale) if norm_scale else None
+    OWN = (TAPS, COUNT)
     threads = blocks.THREADS
     rows_read = (COUNT - 1) * stride + K
 
@@ -65,6 +71,15 @@ def gather(kernel_size, add, storage, stride, dilation, adjoint):
         spatial_filter = advance(spatial_filter, np.int64(n) * TAPS * pixels_out)
 
         spatial = cuda.local.array(SPATIAL, accumulator)
+        if norm_scale:
+            own = cuda.local.array(OWN, accumulator)
+            for r in range(COUNT):
+                there = int32(h + r * dilation) < height_out
+                for t in range(TAPS):
+                    place = int32(t * pixels_out + (h + r * dilation) * width_out + w)
+                    own[t, r] = load_or(spatial_filter, place, there, accumulator(0))
+            for r in range(COUNT):
+                standardise(own, r)
         for r in range(COUNT):
             for t in range(TAPS):
                 hi = int32(top + (r * stride + t // K - R) * dilation)
@@ -72,11 +87,14 @@ def gather(kernel_size, add, storage, stride, dilation, adjoint):
                 spatial[r, t] = accumulator(0)
                 inside = hi >= 0 and hi < height and wi >= 0 and wi < width
                 if inside and int32(h + r * dilation) < height_out:
-                    if adjoint:  # the tap of the pixel that reads this one
+                    if norm_scale:
+                        spatial[r, t] = own[t, r]
+                    elif adjoint:  # the tap of the pixel that reads this one
                         place = int32((TAPS - 1 - t) * pixels + hi * width + wi)
+                        spatial[r, t] = load(spatial_filter, place)
                     else:
                         place = int32(t * pixels_out + (h + r * dilation) * width_out + w)
-                    spatial[r, t] = load(spatial_filter, place)
+                        spatial[r, t] = load(spatial_filter, place)
 
         taps = cuda.local.array(TAPS, accumulator)
         totals = cuda.local.array(COUNT, accumulator)
@@ -131,9 +149,9 @@ def gather(kernel_size, add, storage, stride, dilation, adjoint):
     return ddf_row_gather_kernel
 
 
-def forward(kernel_size, add, storage, stride, dilation):
+def forward(kernel_size, add, storage, stride, dilation, norm_scale=0.0):
     """out[n,c,h,w] = sum over taps of combine(channel, spatial) * x."""
-    return gather(kernel_size, add, storage, stride, dilation, adjoint=False)
+    return gather(kernel_size, add, storage, stride, dilation, adjoint=False, norm_scale=norm_scale)
 
 
 def backward_x(kernel_size, add, storage, stride, dilation):

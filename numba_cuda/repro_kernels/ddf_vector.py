@@ -19,6 +19,7 @@ from repro_kernels.access import advance, divide
 from repro_kernels.blocks import ALL_LANES, WARP
 from repro_kernels.ddf_parts import find_chunk
 from repro_kernels.ddf_plain import make_gather
+from repro_kernels.filter_norm import make_standardise
 from repro_kernels.storage import load4_shared
 
 
@@ -86,20 +87,28 @@ def make_load_row(kernel_size, storage):
     return load_row
 
 
-def make_load_spatial(kernel_size, storage, adjoint):
+def make_load_spatial(kernel_size, storage, adjoint, norm_scale=0.0):
     """Load the spatial taps that weight the K x K values around each of four pixels."""
     K, R = kernel_size, kernel_size // 2
     TAPS = kernel_size * kernel_size
     load, load4 = storage.load, storage.load4
+    standardise = make_standardise(TAPS, storage, norm_scale) if norm_scale else None
 
     @cuda.jit(device=True, inline="always")
     def load_spatial(spatial_filter, place, y, x4, height, width, spatial):
         """To spatial (TAPS, 4); zero where the value lies outside, whatever the filter holds.
 
         A gradient is weighted by the taps of the pixels that read this one: `adjoint` takes them
-        from there, in the opposite order.
+        from there, in the opposite order. Others are standardised, given a `norm_scale`.
         """
         pixels = int32(height * width)
+        if norm_scale:
+            for t in range(TAPS):
+                taps = load4(spatial_filter, int32(t * pixels + place))
+                for m in range(4):
+                    spatial[t, m] = taps[m]
+            for m in range(4):
+                standardise(spatial, m)
         for t in range(TAPS):
             hi = int32(y + (t // K - R))
             inside = hi >= 0 and hi < height
@@ -112,16 +121,19 @@ def make_load_spatial(kernel_size, storage, adjoint):
                     if inside and wi >= 0 and wi < width:
                         spatial[t, m] = load(spatial_filter, int32(row + (m + t % K - R)))
             else:
-                taps = load4(spatial_filter, int32(t * pixels + place))
+                if not norm_scale:
+                    taps = load4(spatial_filter, int32(t * pixels + place))
+                    for m in range(4):
+                        spatial[t, m] = taps[m]
                 for m in range(4):
                     wi = int32(x4 + (m + t % K - R))
                     there = inside and wi >= 0 and wi < width
-                    spatial[t, m] = taps[m] if there else np.float32(0)
+                    spatial[t, m] = spatial[t, m] if there else np.float32(0)
 
     return load_spatial
 
 
-def forward(kernel_size, add, storage):
+def forward(kernel_size, add, storage, norm_scale=0.0):
     """out[n,c,h,w] = sum over taps of combine(channel, spatial) * x."""
     K, R = kernel_size, kernel_size // 2
     TAPS = kernel_size * kernel_size
@@ -131,8 +143,8 @@ def forward(kernel_size, add, storage):
     store, store4 = storage.store, storage.store4
     stage = make_stage(kernel_size, storage, adjoint=False)
     load_row = make_load_row(kernel_size, storage)
-    load_spatial = make_load_spatial(kernel_size, storage, adjoint=False)
-    plain = make_gather(kernel_size, add, storage, adjoint=False)
+    load_spatial = make_load_spatial(kernel_size, storage, adjoint=False, norm_scale=norm_scale)
+    plain = make_gather(kernel_size, add, storage, adjoint=False, norm_scale=norm_scale)
     threads = block_sizes.THREADS
 
     def ddf_vector_forward_kernel(

@@ -33,6 +33,7 @@ def ddf_forward(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
     form: str | None = None,
 ) -> Tensor:
     """`torch.ops.repro.ddf` on CUDA: (N, C, H_out, W_out).
@@ -49,7 +50,8 @@ def ddf_forward(
         out = torch.empty_like(given[0])  # the shape is not built anew
     else:
         out = x.new_empty((*x.shape[:2], *spatial_filter.shape[2:]))
-    _run(FORWARD_TENSORS, (*given, out), given[1], stride, dilation, kernel_combine, form)
+    options = (stride, dilation, kernel_combine, norm_scale)
+    _run(FORWARD_TENSORS, (*given, out), given[1], *options, form)
     return out
 
 
@@ -61,6 +63,7 @@ def ddf_backward(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
     form: str | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`torch.ops.repro.ddf_backward` on CUDA: gradients of the three tensors, each in its shape.
@@ -68,7 +71,7 @@ def ddf_backward(
     Args, Raises: see `ddf_forward`.
     """
     given = (grad_out, x, channel_filter, spatial_filter)
-    return _backward(given, stride, dilation, kernel_combine, form)
+    return _backward(given, stride, dilation, kernel_combine, norm_scale, form)
 
 
 def ddf_up_fits(x: Tensor, kernel_size: int, scale_factor: int, dilation: int) -> bool:
@@ -85,13 +88,14 @@ def ddf_up_forward(
     scale_factor: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
 ) -> Tensor:
     """`torch.ops.repro.ddf_up` on CUDA, where `ddf_up_fits`: (N, C, s*H, s*W)."""
     given = (x.contiguous(), channel_filter.contiguous(), spatial_filter.contiguous())
     batch, channels, height, width = x.shape
     out = x.new_empty((batch, channels, scale_factor * height, scale_factor * width))
-    tensors = (*given, out)
-    _run(FORWARD_TENSORS, tensors, given[1], 1, dilation, kernel_combine, None, scale_factor)
+    options = (1, dilation, kernel_combine, norm_scale)
+    _run(FORWARD_TENSORS, (*given, out), given[1], *options, None, scale_factor)
     return out
 
 
@@ -103,10 +107,11 @@ def ddf_up_backward(
     scale_factor: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`torch.ops.repro.ddf_up_backward` on CUDA, where `ddf_up_fits`: the three gradients."""
     given = (grad_out, x, channel_filter, spatial_filter)
-    return _backward(given, 1, dilation, kernel_combine, None, scale_factor)
+    return _backward(given, 1, dilation, kernel_combine, norm_scale, None, scale_factor)
 
 
 def _backward(given: Sequence[Tensor], *options: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -124,6 +129,7 @@ def _run(
     stride: int,
     dilation: int,
     kernel_combine: str,
+    norm_scale: float | None,
     form: str | None,
     scale_factor: int = 1,
 ) -> None:
@@ -132,7 +138,7 @@ def _run(
     pointers = [tensor.data_ptr() for tensor in tensors]
     align = 4 * x.element_size()
     aligned = not any(pointer % align for pointer in pointers)
-    ready, scratch, sum_dtype = _prepared(
+    ready, scratch = _prepared(
         names,
         x.shape,
         channel_filter.shape[-1],
@@ -141,13 +147,14 @@ def _run(
         stride,
         dilation,
         aligned,
+        norm_scale,
         form,
         scale_factor,
         device,
     )
     # Held until the launch: a tensor that is gone lends its memory to the next.
-    parts = [torch.empty(shape, dtype=sum_dtype, device=device) for shape in scratch]
-    pointers += [tensor.data_ptr() for tensor in parts]
+    held = [torch.empty(shape, dtype=dtype, device=device) for shape, dtype in scratch]
+    pointers += [tensor.data_ptr() for tensor in held]
     launch(ready, pointers, device)
 
 
@@ -161,11 +168,12 @@ def _prepared(
     stride: int,
     dilation: int,
     aligned: bool,
+    norm_scale: float | None,
     form: str | None,
     scale_factor: int,
     device: torch.device,
-) -> tuple[tuple[Launch, ...], tuple[tuple[int, ...], ...], torch.dtype]:
-    """Launches of a call, and its scratch: of which shapes, of which dtype."""
+) -> tuple[tuple[Launch, ...], tuple[tuple[tuple[int, ...], torch.dtype], ...]]:
+    """Launches of a call, and its scratch: tensors of which shapes and dtypes."""
     dtype_name = str(dtype).removeprefix("torch.")
     if dtype_name not in STORAGES:
         raise ValueError(f"x must be one of {', '.join(STORAGES)}, got {dtype_name}")
@@ -178,8 +186,12 @@ def _prepared(
         dilation,
         aligned,
         scale_factor,
+        norm_scale or 0.0,
     )
     plan = (plan_forward if names is FORWARD_TENSORS else plan_backward)(call, form)
     ready = tuple(prepare(step, (*names, *plan.scratch), device) for step in plan.steps)
     sum_dtype = torch.float64 if dtype == torch.float64 else torch.float32
-    return ready, tuple(plan.scratch.values()), sum_dtype
+    scratch = tuple(
+        (size, sum_dtype if name == "parts" else dtype) for name, size in plan.scratch.items()
+    )
+    return ready, scratch

@@ -23,7 +23,10 @@ def plan_forward(call: Call, form: str | None = None) -> Plan:
     form = "up" if call.scale_factor > 1 else choose("forward", call, form)
     if prod(call.shape) == 0:
         return Plan((), {})
-    return Plan((_step("forward", form, call, _sizes("forward", form, call)),), {})
+    step = _step("forward", form, call, _sizes("forward", form, call))
+    if call.norm_scale and "norm_scale" not in KERNELS["forward", form].constants:
+        return _standardised(call, [step], {})
+    return Plan((step,), {})
 
 
 def plan_backward(call: Call, form: str | None = None) -> Plan:
@@ -54,12 +57,32 @@ def plan_backward(call: Call, form: str | None = None) -> Plan:
             taps = (call.scale_factor * call.kernel_size) ** 2
             scratch["parts"] = (sizes["blocks"], *call.shape[:2], taps)
             steps.append(_step("backward_channel_sum", "row", call, sizes))
+    if call.norm_scale:
+        return _standardised(call, steps, scratch)
+    return Plan(tuple(steps), scratch)
+
+
+def _standardised(call: Call, steps: list[Step], scratch: dict[str, tuple[int, ...]]) -> Plan:
+    """The steps on filters that a first one standardises; a last one takes their gradient on."""
+    height_out, width_out = call.size_out
+    filters = call.shape[0] * call.scale_factor**2
+    shape = (filters, call.kernel_size**2, height_out, width_out)
+    sizes = {"pixels": height_out * width_out, "jobs": filters * height_out * width_out}
+    own = {"spatial_filter": "standardised", "grad_spatial": "grad_standardised"}
+    has_gradient = any("grad_spatial" in step.tensors for step in steps)
+    steps = [s._replace(tensors=tuple(own.get(name, name) for name in s.tensors)) for s in steps]
+    steps.insert(0, _step("standardise", "general", call, sizes))
+    scratch = {**scratch, "standardised": shape}
+    if has_gradient:
+        steps.append(_step("standardise_backward", "general", call, sizes))
+        scratch["grad_standardised"] = shape
     return Plan(tuple(steps), scratch)
 
 
 def _step(kernel: str, form: str, call: Call, sizes: dict[str, int]) -> Step:
     made = KERNELS[kernel, form]
-    constants = {name: sizes[name] for name in made.constants}
+    known = {**sizes, "norm_scale": call.norm_scale}
+    constants = {name: known[name] for name in made.constants}
     variant = Variant(kernel, form, call.kernel_size, call.kernel_combine, call.dtype, **constants)
     return Step(
         variant,
@@ -118,6 +141,8 @@ def _sizes(kernel: str, form: str, call: Call) -> dict[str, int]:
 
 
 def _count_blocks(kernel: str, form: str, sizes: dict[str, int]) -> int:
+    if kernel.startswith("standardise"):
+        return _divide_up(sizes["jobs"], block_sizes.THREADS)
     batch, channels = sizes["batch"], sizes["channels"]
     if form == "general":
         if kernel == "backward_channel":

@@ -41,6 +41,22 @@ Row = dict[str, str]
 VECTOR = ("forward", "backward_x_channel", "backward_spatial")
 ALL = ("forward", "backward_x", "backward_channel", "backward_spatial")
 
+# Kernels that standardise spatial filters, by what their variants begin with.
+STANDARDISING = (
+    ("forward", "vector", 3, "mul", "float32"),
+    ("forward", "vector", 3, "add", "float32"),
+    ("forward", "vector", 3, "mul", "bfloat16"),
+    ("forward", "vector", 5, "mul", "float32"),
+    ("forward", "row", 3, "mul", "float32"),
+    ("forward", "row", 3, "mul", "float64"),
+    ("forward", "row", 5, "mul", "float32"),
+    ("forward", "row", 7, "mul", "float32"),
+    ("standardise", "general", 3, "mul", "float32"),
+    ("standardise", "general", 7, "mul", "float32"),
+    ("standardise_backward", "general", 3, "mul", "float32"),
+    ("standardise_backward", "general", 7, "mul", "float32"),
+)
+
 # (C_out, C_in, K_h, K_w) of the 3 x 3 convolutions of ResNet-50, of the least and the most channels
 # of its 1 x 1, and of a larger filter, whose rows have a factor above 3: it comes from a basis.
 FOURIER_LAYERS = (
@@ -114,6 +130,8 @@ def ddf_variants() -> Iterator[ddf.Variant]:
             yield ddf.Variant(kernel, "up", 3, "mul", dtype, scale_factor=2)
         yield ddf.Variant(kernel, "up", 3, "add", "float32", scale_factor=2)
     yield ddf.Variant("backward_channel_sum", "row", 3, "mul", "float32")
+    for kernel, form, kernel_size, kernel_combine, dtype in STANDARDISING:
+        yield ddf.Variant(kernel, form, kernel_size, kernel_combine, dtype, norm_scale=0.5)
 
 
 def fourier_variants() -> Iterator[Variant]:
@@ -151,7 +169,10 @@ def markdown() -> str:
     for row in DDF.read():
         chosen = tuple(row[name] for name in ("dtype", "kernel_combine", "stride", "dilation"))
         if chosen == ("float32", "mul", "1", "1"):
-            key = (row["kernel"], row["form"], row["kernel_size"])
+            name = row["kernel"]
+            if row["norm_scale"] != "0.0" and row["form"] != "general":
+                name += ", standardising"
+            key = (name, row["form"], row["kernel_size"])
             shown.setdefault(key, {})[row["capability"]] = row
     for key, rows in sorted(shown.items(), key=lambda item: (item[0][1], item[0])):
         cells = []

@@ -93,14 +93,16 @@ def _operator(function: Callable[..., Tensor]) -> Callable[[Tensor, int], Call]:
     return prepare
 
 
-def _after_filter_norm(x: Tensor, channel_filter: Tensor, spatial_filter: Tensor) -> Tensor:
-    norm = FilterNorm(1, channel_filter.shape[-1], "spatial")
-    return ddf(x, channel_filter, norm(spatial_filter))
+def _normalised(x: Tensor, kernel_size: int) -> Call:
+    """The DDF operation on filters that it standardises itself."""
+    scale = FilterNorm(1, kernel_size, "spatial").base_scale
+    return _operator(functools.partial(ddf, norm_scale=scale))(x, kernel_size)
 
 
-def _normalised(x: Tensor, channel_filter: Tensor, spatial_filter: Tensor) -> Tensor:
-    norm = FilterNorm(1, channel_filter.shape[-1], "spatial")
-    return ddf(x, channel_filter, spatial_filter, norm_scale=norm.base_scale)
+def _after_filter_norm(x: Tensor, kernel_size: int) -> Call:
+    """The same, standardised before by the layers' norm."""
+    norm = FilterNorm(1, kernel_size, "spatial")
+    return _operator(lambda x, channel, spatial: ddf(x, channel, norm(spatial)))(x, kernel_size)
 
 
 def _ddf_out(x: Tensor, kernel_size: int) -> Call:
@@ -148,8 +150,8 @@ CASES: dict[str, Case] = {
     "conv_operator": Case("pytorch", _conv_operator),
     "ddf_operator": Case(None, _operator(ddf)),
     "ddf_out": Case(None, _ddf_out),
-    "ddf_normalised": Case(None, _operator(_normalised)),
-    "ddf_after_filter_norm": Case(None, _operator(_after_filter_norm)),
+    "ddf_normalised": Case(None, _normalised),
+    "ddf_after_filter_norm": Case(None, _after_filter_norm),
     "ddf_reference": Case("reference", _operator(functools.partial(ddf, backend="reference"))),
     "ddf_compiled": Case("torch.compile", _compiled_reference),
     "ddf_unfold": Case("unfold", _operator(ddf_unfold)),

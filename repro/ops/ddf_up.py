@@ -13,7 +13,6 @@ from repro.ops.checks import check_ddf
 from repro.ops.ddf import under_autocast
 from repro.ops.library import call_ddf
 from repro.ops.reference import ddf_reference
-from repro.ops.reference.filter_norm import standardise, standardise_backward
 from repro.ops.registration import define_with_gradient
 
 Grads = tuple[Tensor, Tensor, Tensor]
@@ -64,7 +63,7 @@ def _check(
     scale_factor: int,
     dilation: int,
     kernel_combine: str,
-    norm_scale: float | None,
+    norm_scale: float | None = None,
 ) -> None:
     if isinstance(scale_factor, bool) or not isinstance(scale_factor, int) or scale_factor < 1:
         raise ValueError(f"scale_factor must be an int of at least 1, got {scale_factor!r}")
@@ -134,49 +133,24 @@ def _forward_cpu(*args: Any) -> Tensor:
     return _compose(call_ddf, *args)
 
 
-def _forward_cuda(
-    x: Tensor,
-    channel_filter: Tensor,
-    spatial_filter: Tensor,
-    scale_factor: int,
-    dilation: int,
-    kernel_combine: str,
-    norm_scale: float | None = None,
-) -> Tensor:
+def _forward_cuda(*args: Any) -> Tensor:
     from repro_kernels import host
 
-    options = (scale_factor, dilation, kernel_combine)
-    if not host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
-        return _compose(call_ddf, x, channel_filter, spatial_filter, *options, norm_scale)
-    if norm_scale is not None:
-        spatial_filter = standardise(spatial_filter, norm_scale, 2)
-    out: Tensor = host.ddf_up_forward(x, channel_filter, spatial_filter, *options)
-    return out
+    x, channel_filter, _, scale_factor, dilation = args[:5]
+    if host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
+        out: Tensor = host.ddf_up_forward(*args)
+        return out
+    return _compose(call_ddf, *args)
 
 
-def _backward_cuda(
-    grad_out: Tensor,
-    x: Tensor,
-    channel_filter: Tensor,
-    spatial_filter: Tensor,
-    scale_factor: int,
-    dilation: int,
-    kernel_combine: str,
-    norm_scale: float | None = None,
-) -> Grads:
+def _backward_cuda(*args: Any) -> Grads:
     from repro_kernels import host
 
-    options = (scale_factor, dilation, kernel_combine)
-    tensors = (grad_out, x, channel_filter)
-    if not host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
-        return _compose_backward(*tensors, spatial_filter, *options, norm_scale)
-    given = spatial_filter
-    if norm_scale is not None:
-        spatial_filter = standardise(given, norm_scale, 2)
-    grads: Grads = host.ddf_up_backward(*tensors, spatial_filter, *options)
-    if norm_scale is None:
+    _, x, channel_filter, _, scale_factor, dilation = args[:6]
+    if host.ddf_up_fits(x, channel_filter.shape[-1], scale_factor, dilation):
+        grads: Grads = host.ddf_up_backward(*args)
         return grads
-    return grads[0], grads[1], standardise_backward(grads[2], given, norm_scale, 2)
+    return _compose_backward(*args)
 
 
 def _forward_fake(x: Tensor, *args: Any) -> Tensor:

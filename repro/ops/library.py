@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from repro.ops.checks import check_no_overlap
-from repro.ops.reference.filter_norm import standardise, standardise_backward
 from repro.ops.registration import define, define_with_gradient, imported
 
 _ARGUMENTS = (
@@ -16,10 +15,7 @@ _ARGUMENTS = (
     "str kernel_combine, float? norm_scale=None"
 )
 _forward_cpu = imported("repro.ops.cpu.host", "ddf_forward")
-_kernels_cuda = (
-    imported("repro_kernels.host", "ddf_forward"),
-    imported("repro_kernels.host", "ddf_backward"),
-)
+_forward_cuda = imported("repro_kernels.host", "ddf_forward")
 
 
 def call_ddf(*args: Any) -> Tensor:
@@ -47,42 +43,6 @@ def _out_cpu(*args: Any, out: Tensor) -> None:
     _forward_cpu(*args, out=out)
 
 
-def _forward_cuda(
-    x: Tensor,
-    channel_filter: Tensor,
-    spatial_filter: Tensor,
-    stride: int,
-    dilation: int,
-    kernel_combine: str,
-    norm_scale: float | None = None,
-) -> Tensor:
-    if norm_scale is not None:  # apart: the CUDA kernels take filters as they are
-        spatial_filter = standardise(spatial_filter, norm_scale)
-    options = (stride, dilation, kernel_combine)
-    out: Tensor = _kernels_cuda[0](x, channel_filter, spatial_filter, *options)
-    return out
-
-
-def _backward_cuda(
-    grad_out: Tensor,
-    x: Tensor,
-    channel_filter: Tensor,
-    spatial_filter: Tensor,
-    stride: int,
-    dilation: int,
-    kernel_combine: str,
-    norm_scale: float | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    given = spatial_filter
-    if norm_scale is not None:
-        spatial_filter = standardise(given, norm_scale)
-    options = (stride, dilation, kernel_combine)
-    grads = _kernels_cuda[1](grad_out, x, channel_filter, spatial_filter, *options)
-    if norm_scale is None:
-        return grads
-    return grads[0], grads[1], standardise_backward(grads[2], given, norm_scale)
-
-
 def _out_cuda(*args: Any, out: Tensor) -> None:
     check_no_overlap(out, *args[:3])
     out.copy_(_forward_cuda(*args))
@@ -94,7 +54,7 @@ define_with_gradient(
     _fake,
     {
         "CPU": (_forward_cpu, imported("repro.ops.cpu.host", "ddf_backward")),
-        "CUDA": (_forward_cuda, _backward_cuda),
+        "CUDA": (_forward_cuda, imported("repro_kernels.host", "ddf_backward")),
     },
 )
 define(

@@ -164,7 +164,7 @@ def test_a_tensor_that_is_not_aligned_takes_the_row_form(which, dtype, offset, f
     assert {variant.form for variant in planned if variant not in sums} == {form}
     if form == "row":
         with pytest.raises(ValueError, match="a tensor is not aligned to four values"):
-            host.ddf_forward(*args, 1, 1, "mul", "vector")
+            host.ddf_forward(*args, 1, 1, "mul", form="vector")
 
 
 def test_memory_in_another_order_is_copied_before_a_launch(planned):
@@ -179,9 +179,9 @@ def test_memory_in_another_order_is_copied_before_a_launch(planned):
 def test_a_fast_form_of_a_large_kernel_is_refused(form, planned):
     args = DDFCase((2, 8, 16, 16), kernel_size=9).make(torch.float32)
     with pytest.raises(ValueError, match=f'"{form}" of forward .* kernel_size is 9, above 7'):
-        host.ddf_forward(*args, 1, 1, "mul", form)
+        host.ddf_forward(*args, 1, 1, "mul", form=form)
     with pytest.raises(ValueError, match=f'"{form}" of backward_x .* kernel_size is 9, above 7'):
-        host.ddf_backward(args[0], *args, 1, 1, "mul", form)
+        host.ddf_backward(args[0], *args, 1, 1, "mul", form=form)
     assert planned == []
     host.ddf_forward(*args, 1, 1, "mul")
     assert [variant.form for variant in planned] == ["general"]
@@ -251,12 +251,12 @@ def test_all_forms_agree_on_the_device(form):
     grad_out = torch.randn_like(args[0])
     doubles = [arg.double() for arg in args]
     expected = [
-        host.ddf_forward(*doubles, 1, 1, "mul", "general"),
-        *host.ddf_backward(grad_out.double(), *doubles, 1, 1, "mul", "general"),
+        host.ddf_forward(*doubles, 1, 1, "mul", form="general"),
+        *host.ddf_backward(grad_out.double(), *doubles, 1, 1, "mul", form="general"),
     ]
     actual = [
-        host.ddf_forward(*args, 1, 1, "mul", form),
-        *host.ddf_backward(grad_out, *args, 1, 1, "mul", form),
+        host.ddf_forward(*args, 1, 1, "mul", form=form),
+        *host.ddf_backward(grad_out, *args, 1, 1, "mul", form=form),
     ]
     for one, other in zip(actual, expected, strict=True):
         error = (one.double() - other).abs().max() / other.abs().max()

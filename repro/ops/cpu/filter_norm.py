@@ -55,7 +55,8 @@ def _run(function: Callable[..., None], filters: Tensor, other: Tensor, scale: f
     pixels = filters[0, 0].numel() if images else 0
     block = max(16, BLOCK_VALUES // taps // 16 * 16)
     tasks = images * -(-pixels // block)
-    source, target = (tensor.detach().contiguous().view(-1).numpy() for tensor in (filters, other))
+    source = filters.detach().contiguous().view(-1).numpy()
+    target = other.detach().view(-1).numpy()
     dtype = source.dtype.type
     run(function, tasks, source, target, (taps, pixels, block), dtype(scale), dtype(EPSILON))
 

@@ -5,8 +5,6 @@ Source: DDF (arXiv 2104.14107), Eq. 3, without what is learnt; the authors' `Fil
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -19,20 +17,9 @@ def standardise(filters: Tensor, scale: float, axis: int = 1) -> Tensor:
 
     float16 and bfloat16 are computed in float32.
     """
-    centred, variance = centre(_wide(filters), axis)
-    return (centred * (scale / deviation(variance))).to(filters.dtype)
-
-
-def standardise_backward(grad: Tensor, filters: Tensor, scale: float, axis: int = 1) -> Tensor:
-    """The gradient of `filters` from that of `standardise`, for where autograd is not at hand."""
-    grad, wide = _wide(grad), _wide(filters)
+    wide = filters.float() if filters.dtype in (torch.float16, torch.bfloat16) else filters
     centred, variance = centre(wide, axis)
-    std = deviation(variance)
-    # A variance that is clamped does not change with the filter.
-    root = torch.where(variance < EPSILON**2, math.inf, variance.sqrt())
-    slope = (grad * centred).sum(axis, keepdim=True) / (root * std * (filters.shape[axis] - 1))
-    centred_grad = grad - grad.mean(axis, keepdim=True)
-    return ((centred_grad - slope * centred) * (scale / std)).to(filters.dtype)
+    return (centred * (scale / deviation(variance))).to(filters.dtype)
 
 
 def centre(filters: Tensor, axis: int) -> tuple[Tensor, Tensor]:
@@ -49,7 +36,3 @@ def deviation(variance: Tensor) -> Tensor:
     A variance below 1e-20 counts as 1e-20, so that a constant filter has a finite gradient.
     """
     return variance.clamp_min(EPSILON**2).sqrt() + EPSILON
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -53,6 +53,11 @@ ROW_CASES = [
     DDFCase((1, 2, 5, 4), kernel_size=7, kernel_combine="add"),
 ]
 FAST_CASES = [("vector", case) for case in VECTOR_CASES] + [("row", case) for case in ROW_CASES]
+NORM_SCALE = 0.47
+NORM_CASES = [
+    *((form, case) for form, case in FAST_CASES if case.kernel_size > 1),
+    *(("general", case) for case in TINY_CASES if case.kernel_size > 1),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -74,9 +79,10 @@ def as_memory(tensor):
 def simulate(plan, tensors, dtype):
     """Run the steps of a plan on tensors by name; returns the memory that they leave."""
     memory = {name: as_memory(tensor) for name, tensor in tensors.items()}
-    parts_dtype = np.float64 if dtype == torch.float64 else np.float32
+    sum_dtype = torch.float64 if dtype == torch.float64 else torch.float32
     for name, shape in plan.scratch.items():
-        memory[name] = np.full(math.prod(shape), np.nan, parts_dtype)
+        own = sum_dtype if name == "parts" else dtype
+        memory[name] = as_memory(torch.full((math.prod(shape),), float("nan"), dtype=own))
     for step in plan.steps:
         kernel = cuda.jit(step.variant.function())
         arguments = [memory[name] for name in step.tensors]
@@ -84,7 +90,7 @@ def simulate(plan, tensors, dtype):
     return memory
 
 
-def run(case, args, grad_out, form, backward_form, scale_factor=1):
+def run(case, args, grad_out, form, backward_form, scale_factor=1, norm_scale=0.0):
     """Output and gradients, computed by the kernels on poisoned memory."""
     dtype = args[0].dtype
     call = Call(
@@ -96,6 +102,7 @@ def run(case, args, grad_out, form, backward_form, scale_factor=1):
         case.dilation,
         aligned=True,
         scale_factor=scale_factor,
+        norm_scale=norm_scale,
     )
     names = ("x", "channel_filter", "spatial_filter")
     given = dict(zip(names, args, strict=True))
@@ -115,20 +122,20 @@ def run(case, args, grad_out, form, backward_form, scale_factor=1):
     return [value.view(shape) for value, shape in zip(values, shapes, strict=True)]
 
 
-def expect(case, args):
+def expect(case, args, norm_scale=None):
     """The same by autograd in float64, and the gradient of the output that was taken."""
     doubles = [arg.double().clone().requires_grad_() for arg in args]
-    out = ddf_reference(*doubles, *case.options.values())
+    out = ddf_reference(*doubles, *case.options.values(), norm_scale)
     grad_out = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
     grad_out = grad_out.to(args[0].dtype)
     return grad_out, [out, *torch.autograd.grad(out, doubles, grad_out.double())]
 
 
-def check(case, dtype, form):
+def check(case, dtype, form, norm_scale=None):
     args = case.make(dtype)
-    grad_out, expected = expect(case, args)
+    grad_out, expected = expect(case, args, norm_scale)
     backward_form = "general" if case.stride > 1 else form
-    actual = run(case, args, grad_out, form, backward_form)
+    actual = run(case, args, grad_out, form, backward_form, norm_scale=norm_scale or 0.0)
     for name, one, other in zip(
         ("out", "grad_x", "grad_channel", "grad_spatial"), actual, expected, strict=True
     ):
@@ -166,6 +173,40 @@ def test_kernels_agree_in_every_dtype(form, dtype):
     if form == "vector" and dtype == torch.float64:
         form = "row"
     check(DDFCase((2, 3, 5, 4)), dtype, form)
+
+
+@pytest.mark.usefixtures("no_second_try")
+@pytest.mark.parametrize(("form", "case"), NORM_CASES, ids=str)
+def test_kernels_standardise_spatial_filters(form, case):
+    check(case, torch.float32, form, NORM_SCALE)
+
+
+@pytest.mark.usefixtures("no_second_try")
+@pytest.mark.parametrize("form", ["vector", "row", "general"])
+@pytest.mark.parametrize("dtype", [torch.float64, *HALVES], ids=str)
+def test_kernels_standardise_in_every_dtype(form, dtype):
+    form = "row" if form == "vector" and dtype == torch.float64 else form
+    check(DDFCase((2, 3, 5, 4)), dtype, form, NORM_SCALE)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("form", ["vector", "row", "general"])
+@pytest.mark.parametrize("which", [1, 2])
+def test_standardised_filters_that_are_constant_or_not_finite(form, which):
+    """With a channel filter that is not finite, fast kernels compute outputs by the definition."""
+    case = DDFCase((1, 2, 4, 8))
+    args = case.make(torch.float32)
+    args[2][0, :, 2, 5] = 3.0
+    args[which][0, 1, 0, 0] = float("inf")
+    grad_out, expected = expect(case, args, NORM_SCALE)
+    actual = run(case, args, grad_out, form, form, norm_scale=NORM_SCALE)
+    for one, other in zip(actual, expected, strict=True):
+        # Whether infinity or NaN depends on the order of sums.
+        finite = [torch.where(value.isfinite(), value, float("nan")) for value in (one, other)]
+        assert not finite[1].isnan().all()
+        torch.testing.assert_close(
+            finite[0], finite[1].float(), equal_nan=True, rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
@@ -243,7 +284,7 @@ UP_CASES = [
 ]
 
 
-def up(case, dtype, scale_factor, bad=None):
+def up(case, dtype, scale_factor, bad=None, norm_scale=None):
     """The fused kernels of DDF-Up, and float64 autograd through the composition of DDFs."""
     batch, channels, height, width = case.shape
     K, branches = case.kernel_size, scale_factor**2
@@ -259,25 +300,28 @@ def up(case, dtype, scale_factor, bad=None):
         args[which].view(-1)[0] = value
     doubles = [arg.double().requires_grad_() for arg in args]
     options = {"dilation": case.dilation, "kernel_combine": case.kernel_combine}
+    options["norm_scale"] = norm_scale
     out = ddf_up(*doubles, scale_factor, backend="reference", **options)
     grad_out = torch.randn(out.shape, generator=generator).to(dtype)
     expected = [out, *torch.autograd.grad(out, doubles, grad_out.double())]
-    return run(case, args, grad_out, None, None, scale_factor), expected
+    return run(case, args, grad_out, None, None, scale_factor, norm_scale or 0.0), expected
 
 
 @pytest.mark.usefixtures("no_second_try")
 @pytest.mark.parametrize(
-    ("case", "dtype", "scale_factor"),
+    ("case", "dtype", "scale_factor", "norm_scale"),
     [
-        *((case, torch.float32, 2) for case in UP_CASES),
-        (UP_CASES[0], torch.float64, 2),
-        (UP_CASES[0], torch.bfloat16, 2),
-        (UP_CASES[-1], torch.float32, 3),
+        *((case, torch.float32, 2, None) for case in UP_CASES),
+        (UP_CASES[0], torch.float64, 2, None),
+        (UP_CASES[0], torch.bfloat16, 2, None),
+        (UP_CASES[-1], torch.float32, 3, None),
+        (UP_CASES[0], torch.float32, 2, NORM_SCALE),
     ],
     ids=str,
 )
-def test_fused_upsampling_agrees_with_autograd(case, dtype, scale_factor):
-    for actual, expected in zip(*up(case, dtype, scale_factor), strict=True):
+def test_fused_upsampling_agrees_with_autograd(case, dtype, scale_factor, norm_scale):
+    results = up(case, dtype, scale_factor, norm_scale=norm_scale)
+    for actual, expected in zip(*results, strict=True):
         error = (actual.double() - expected).abs().max() / expected.abs().max().clamp(min=1)
         assert error <= TOLERANCE[dtype]
 
