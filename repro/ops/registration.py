@@ -101,7 +101,13 @@ def define_with_gradient(
                 'backend="reference"'
             )
 
-    LIBRARY.impl(name, Forward.apply, "Autograd")  # type: ignore[no-untyped-call]
+    def differentiable(*args: Any) -> Any:
+        if torch.is_grad_enabled() and any(args[i].requires_grad for i in places):
+            return Forward.apply(*args)
+        with torch._C._AutoDispatchBelowAutograd():
+            return forward_op(*args)
+
+    LIBRARY.impl(name, differentiable, "Autograd")  # type: ignore[no-untyped-call]
     LIBRARY.impl(backward_name, Backward.apply, "Autograd")  # type: ignore[no-untyped-call]
 
 
