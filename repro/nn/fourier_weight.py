@@ -23,8 +23,8 @@ from repro.ops.reference.fourier_disjoint_weight import (
 )
 
 # Parallel weights that are kept are cheaper than a transform per sample up to so many on the CPU,
-# whatever the batch: both have to be paid for every sample (`per_sample` and `basis` in the rows of
-# benchmarks/bench_fdconv.py, 4 to 16 groups).
+# whatever the batch: each sample has to pay for both. In the rows of benchmarks/bench_fdconv.py,
+# "basis" is the faster at 4 groups, "per_sample" at 64.
 MOST_KEPT_WEIGHTS_ON_CPU = 8
 # On a GPU up to so many for each sample, by the weights moved: B + N against 1 + 3 * N for B of
 # them and N samples; not measured on one.
