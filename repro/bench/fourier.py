@@ -7,7 +7,8 @@ Ops, each behind "fdconv_weight_" in a row:
     materialised   the steps of the authors' pipeline in PyTorch, every factor at full size
     per_sample     the CPU kernels, with a transform per sample
     basis          the CPU kernels from parallel weights: kept ones in "forward" (evaluation), made
-                   anew where there are gradients; where the layer may keep them, or takes them
+                   anew where there are gradients, or more of them than the layer keeps; only where
+                   it may keep them, or takes them
     layer          whichever of the two FDConv takes, by the batch and the number of groups
 """
 
@@ -131,6 +132,7 @@ def _layer(size: Size, mode: str) -> FourierWeight:
 
 def _calls(size: Size, mode: str) -> dict[str, Callable[[], Call]]:
     torch.manual_seed(0)
+    layer = _layer(size, mode)
     N, shape = size.batch, size.weight_shape
     C_out, C_in, K, _ = shape
     rows, width = C_out * K, C_in * K
@@ -154,7 +156,7 @@ def _calls(size: Size, mode: str) -> dict[str, Callable[[], Call]]:
         return weight_from_basis(basis, attention.flatten(1), modulation)
 
     def basis() -> Call:
-        if mode != "forward":
+        if not layer._may_keep_basis():
             return Call(lambda: from_basis(make_basis()), inputs)
         kept = make_basis()
         return Call(lambda: from_basis(kept), inputs)
@@ -176,7 +178,6 @@ def _calls(size: Size, mode: str) -> dict[str, Callable[[], Call]]:
         "per_sample": lambda: Call(lambda: fourier_disjoint_weight(*args), inputs),
         "basis": basis,
     }
-    layer = _layer(size, mode)
     if not (layer._may_keep_basis() or layer._takes_basis(N)):
         del calls["basis"]
     if mode != "forward":

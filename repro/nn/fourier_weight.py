@@ -249,7 +249,9 @@ class FourierWeight(nn.Module):
             if self.dft_weight.device.type == "cuda":
                 return count <= KEPT_WEIGHTS_PER_SAMPLE_ON_GPU * batch
             return count <= MOST_KEPT_WEIGHTS_ON_CPU
-        return count < batch
+        # Making them anew pays for itself in the backward pass only.
+        has_gradients = torch.is_grad_enabled() and self.dft_weight.requires_grad
+        return count < batch and (has_gradients or self.dft_weight.device.type == "cuda")
 
     def _may_keep_basis(self) -> bool:
         parameter = self.dft_weight
