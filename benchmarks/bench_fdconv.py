@@ -14,10 +14,10 @@ times faster than the authors' pipeline in evaluation and 2 times in a training 
 memory than 1.5 times these weights. Memory is that of a process of its own, beyond what is given.
 Rows of an earlier run that this one did not measure again are kept.
 
-Not met in evaluation on the CPU measured so far: layers of fewer than 256 channels, and most with 64
-groups. There the whole pipeline takes 4 to 8 times as long as the inverse FFT that it calls
-("irfft2"), so that to be 8 times faster, mixing, transform and modulation together would have to
-take half as long as that FFT alone or less; the kernels take 0.5 to 1.8 times as long.
+Not met in evaluation on the CPU measured so far: most layers below 256 channels, and several above
+with 64 groups. There the whole pipeline takes 4 to 8 times as long as the inverse FFT that
+it calls ("irfft2"), so that to be 8 times faster, mixing, transform and modulation together would
+have to take half as long as that FFT alone, or as long at most; the kernels take 0.5 to 1.8 times.
 """
 
 from __future__ import annotations

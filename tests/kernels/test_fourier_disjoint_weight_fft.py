@@ -109,18 +109,19 @@ def test_weights_are_as_accurate_as_pytorchs(case, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_gradients_are_those_of_pytorchs_transform(case, dtype, monkeypatch):
-    def gradients():
+def test_gradients_are_as_accurate_as_with_pytorchs_transform(case, dtype, monkeypatch):
+    def gradients(dtype, backend):
         args = [arg.requires_grad_() for arg in case.make(dtype)]
-        out = call(case, args, "cpu")
-        grad_out = torch.randn(out.shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
+        out = call(case, args, backend)
+        generator = torch.Generator().manual_seed(1)
+        grad_out = torch.randn(out.shape, generator=generator).to(dtype)
         return torch.autograd.grad(out, args, grad_out)
 
-    own = gradients()
+    own, truth = gradients(dtype, "cpu"), gradients(torch.float64, "reference")
     monkeypatch.setattr(host, "plan", lambda *_: None)
-    for actual, expected in zip(own, gradients(), strict=True):
-        error = (actual - expected).norm() / expected.norm()
-        assert error <= 4 * torch.finfo(dtype).eps
+    terms = np.prod(case.weight_shape) * case.batch
+    for values in zip(own, gradients(dtype, "cpu"), truth, strict=True):
+        assert_as_accurate(*values, terms=terms)
 
 
 @pytest.mark.parametrize("shape", [(256, 256, 3, 3), (512, 128, 1, 1)])
