@@ -7,6 +7,7 @@ from the mean to the result. What they compute is in `repro.ops.reference.filter
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,6 +30,11 @@ from repro.ops.cpu.vector import (
 from repro.ops.reference.filter_norm import EPSILON
 
 Sizes = tuple[int, int, int]
+
+# Sums and products as they are written: which ones LLVM joins depends on where it inlines them, and
+# it compiles a kernel for one thread apart from that for several, which have to agree to the bit.
+exact_kernel = partial(kernel, fastmath=False)
+exact_inlined = partial(inlined, fastmath=False)
 
 # Values of a task: 16 KiB of float32, and as much again of what is written.
 BLOCK_VALUES = 4096
@@ -61,7 +67,7 @@ def _run(function: Callable[..., None], filters: Tensor, other: Tensor, scale: f
     run(function, tasks, source, target, (taps, pixels, block), dtype(scale), dtype(EPSILON))
 
 
-@kernel
+@exact_kernel
 def standardise_kernel(
     counter: Array,
     tasks: int,
@@ -91,7 +97,7 @@ def standardise_kernel(
         task = take_task(counter)
 
 
-@kernel
+@exact_kernel
 def standardise_backward_kernel(
     counter: Array,
     tasks: int,
@@ -129,7 +135,7 @@ def standardise_backward_kernel(
         task = take_task(counter)
 
 
-@inlined
+@exact_inlined
 def locate(task: int, sizes: Sizes) -> tuple[int, int]:
     """Where a task's first tap begins, and how many pixels it has."""
     taps, pixels, block = sizes
@@ -138,7 +144,7 @@ def locate(task: int, sizes: Sizes) -> tuple[int, int]:
     return image * taps * pixels + start, min(block, pixels - start)
 
 
-@inlined
+@exact_inlined
 def measure(filters: Array, first: int, taps: int, pixels: int, left: int) -> tuple[object, object]:
     """Mean and unbiased variance of the taps of a vector of pixels."""
     mean, variance = spread(filters.dtype.type(0)), spread(filters.dtype.type(0))
@@ -151,20 +157,20 @@ def measure(filters: Array, first: int, taps: int, pixels: int, left: int) -> tu
     return mean, variance * spread(filters.dtype.type(1 / (taps - 1)))
 
 
-@inlined
+@exact_inlined
 def deviation(variance: Any, epsilon: float) -> tuple[object, object]:
     """The root of a variance of at least `epsilon` squared, and what filters are divided by."""
     root = sqrt(at_least(variance, spread(epsilon * epsilon)))
     return root, root + spread(epsilon)
 
 
-@inlined
+@exact_inlined
 def read(array: Array, place: int, left: int) -> object:
     """A vector of which `left` values count: without a mask, which costs more, where it may be."""
     return load(array, place) if left >= lanes(array) else load_inside(array, place)
 
 
-@inlined
+@exact_inlined
 def write(array: Array, place: int, values: Any, left: int) -> None:
     """Write the values that count."""
     if left >= lanes(array):

@@ -22,9 +22,13 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile `function` at its first call; keep the machine code for later processes."""
-    compiled = njit(**OPTIONS)(function)
+def kernel(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile `function` at its first call; keep the machine code for later processes.
+
+    Args:
+        options: of Numba, in place of `OPTIONS`.
+    """
+    compiled = njit(**(OPTIONS | options))(function)
     try:
         compiled._cache = _Cache(function)
     except RuntimeError as error:  # neither beside the source nor in the user's cache folder
@@ -32,13 +36,13 @@ def kernel(function: Callable[..., Any]) -> Any:
     return compiled
 
 
-def inlined(function: Callable[..., Any]) -> Any:
+def inlined(function: Callable[..., Any], **options: Any) -> Any:
     """Compile `function` into its callers.
 
     A call hands over an array as seven values, and counts who refers to it; a small map would take
     less than that.
     """
-    return njit(forceinline=True, **OPTIONS)(function)
+    return njit(forceinline=True, **(OPTIONS | options))(function)
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
