@@ -145,10 +145,11 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
 
 
 CODE = (
-    "import torch; from repro.ops import ddf; from repro.ops.cpu.ddf import forward_kernel;"
+    "import torch; from repro.ops import ddf; from repro.ops.cpu import threads;"
+    "from repro.ops.cpu.ddf import forward_kernel;"
     "x = torch.ones(1, 1, 3, 3); out = ddf(x, x, torch.ones(1, 9, 3, 3));"
     "assert out[0, 0, 1, 1] == 9, out;"
-    "print(sum(forward_kernel.stats.cache_hits.values()))"
+    "print(sum(threads._entry(forward_kernel).stats.cache_hits.values()))"
 )
 
 
@@ -169,7 +170,7 @@ def cache_hits(cache: Path) -> int:
 def test_a_second_process_finds_the_compiled_kernels_and_a_damaged_cache_is_made_again(tmp_path):
     assert cache_hits(tmp_path) == 0
     assert cache_hits(tmp_path) == 1
-    (index,) = tmp_path.rglob("ddf.forward_kernel-*.nbi")
+    (index,) = tmp_path.rglob("threads.forward_kernel_entry-*.nbi")
     index.write_bytes(b"no index")
     assert cache_hits(tmp_path) == 0
     assert cache_hits(tmp_path) == 1

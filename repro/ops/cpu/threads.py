@@ -46,13 +46,13 @@ def run(kernel: Any, tasks: int, *args: Any) -> None:
     """
     counter = np.zeros(1, np.int64)
     threads = torch.get_num_threads() if tasks > 1 else 1
-    if threads == 1:
-        kernel(counter, tasks, *args)
-    elif fork_and_join := _openmp():
-        if _in_team(kernel)(fork_and_join, threads, counter, tasks, *args):
-            raise MemoryError(f"{kernel.__name__}: a thread has no room for its scratch memory")
+    start, team = _entry(kernel), _openmp() if threads > 1 else 0
+    if threads == 1 or team:
+        failures = start(team, threads, counter, tasks, *args)
     else:
-        _run_in_pool(kernel, threads, counter, tasks, *args)
+        failures = _run_in_pool(start, threads, counter, tasks, *args)
+    if failures:
+        raise MemoryError(f"{kernel.__name__}: a thread has no room for its scratch memory")
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -83,32 +83,31 @@ def _openmp() -> int:
 
 
 @cache
-def _in_team(kernel: Any) -> Any:
-    """The compiled function (fork_and_join, threads, *args) -> threads in which the kernel failed.
+def _entry(kernel: Any) -> Any:
+    """The compiled function (team, threads, *args) -> threads in which the kernel failed.
 
-    A function of its own for each kernel, and named after it, so that Numba's cache tells them
-    apart.
+    All calls go through it, those of one thread too: compiled twice, a kernel could add up in
+    another order. It is a function of its own for each kernel, and named after it, so that Numba's
+    cache tells them apart.
     """
     names = {"_fork_and_join": _fork_and_join, "_kernel": kernel}
-    start = FunctionType(_start.__code__, names, f"{kernel.__name__}_in_team")
+    start = FunctionType(_start.__code__, names, f"{kernel.__name__}_entry")
     start.__qualname__, start.__module__ = start.__name__, kernel.__module__
     return compile_kernel(start)
 
 
-def _start(fork_and_join: int, threads: int, *args: Any) -> Any:
-    return _fork_and_join(_kernel, fork_and_join, threads, args)  # type: ignore[name-defined]  # noqa: F821
+def _start(team: int, threads: int, *args: Any) -> Any:
+    return _fork_and_join(_kernel, team, threads, args)  # type: ignore[name-defined]  # noqa: F821
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _fork_and_join(
-    typing_context: Any, kernel: Any, fork_and_join: Any, threads: Any, args: Any
-) -> Any:
+def _fork_and_join(typing_context: Any, kernel: Any, team: Any, threads: Any, args: Any) -> Any:
     """Call `kernel(*args)` in each thread of a team; how many of them it failed in.
 
     In C, with the arguments in a struct that the calling thread keeps on its stack:
 
         void body(void *shared) { kernel(shared->args) || ++shared->failures; }
-        fork_and_join(body, &shared, threads, 0);
+        team ? team(body, &shared, threads, 0) : body(&shared);
     """
     kernel.dispatcher.compile(tuple(args.types))
 
@@ -137,24 +136,27 @@ def _fork_and_join(
         inner.ret_void()
 
         arguments = [body_type.as_pointer(), _POINTER, _INT32, _INT32]
-        function_type = ir.FunctionType(ir.VoidType(), arguments).as_pointer()
-        flags = ir.Constant(_INT32, 0)
-        builder.call(
-            builder.inttoptr(address, function_type),
-            [body, builder.bitcast(shared, _POINTER), builder.trunc(count, _INT32), flags],
-        )
+        team_type = ir.FunctionType(ir.VoidType(), arguments).as_pointer()
+        flags, pointer = ir.Constant(_INT32, 0), builder.bitcast(shared, _POINTER)
+        with builder.if_else(builder.icmp_unsigned("!=", address, address.type(0))) as (many, one):
+            with many:
+                function = builder.inttoptr(address, team_type)
+                builder.call(function, [body, pointer, builder.trunc(count, _INT32), flags])
+            with one:
+                builder.call(body, [pointer])
         return builder.load(failures)
 
-    return types.int64(kernel, fork_and_join, threads, args), codegen
+    return types.int64(kernel, team, threads, args), codegen
 
 
-def _run_in_pool(kernel: Callable[..., None], threads: int, *args: Any) -> None:
+def _run_in_pool(start: Callable[..., int], threads: int, *args: Any) -> int:
     """As `run`, in Python's threads: where there is no OpenMP, and in forked processes."""
-    pending = [_pool().submit(kernel, *args) for _ in range(1, threads)]
-    kernel(*args)
+    pending = [_pool().submit(start, 0, 1, *args) for _ in range(1, threads)]
+    failures = start(0, 1, *args)
     for future in pending:
         if not future.cancel():  # one that has not begun has nothing left to take
-            future.result()
+            failures += future.result()
+    return failures
 
 
 @cache
