@@ -139,6 +139,7 @@ def ddf_unfold(
     stride: int = 1,
     dilation: int = 1,
     kernel_combine: str = "mul",
+    norm_scale: float | None = None,
 ) -> Tensor:
     """DDF as attention over an unfolded image (Figure 3): what most re-implementations run.
 
@@ -150,6 +151,8 @@ def ddf_unfold(
     """
     batch, channels, kernel_size, _ = channel_filter.shape
     taps = kernel_size * kernel_size
+    if norm_scale is not None:
+        spatial_filter = standardise(spatial_filter, norm_scale)
     height_out, width_out = spatial_filter.shape[-2:]
     patches = torch.nn.functional.unfold(
         x, kernel_size, dilation=dilation, padding=dilation * (kernel_size // 2), stride=stride
