@@ -77,9 +77,9 @@ class SpatialBranch(nn.Module):
         """What to hand to the DDF operation, with `predict`, so that it does the norm; or None.
 
         The operation can do it for a `FilterNorm` that learns nothing, and does not where a hook
-        waits for the branch's or the norm's output. It pays at every size that was measured, so no
-        size is excepted: on a CPU, 13 % of filtering at 8x64x56x56 and 27 % at 32x16x32x32, forward
-        (`ddf_normalised` against `ddf_after_filter_norm` in benchmarks/bench_ddf.py).
+        waits for the branch's or the norm's output. No size is excepted: in training it pays at all
+        that were measured, and forward alone it costs nothing (`ddf_normalised` against
+        `ddf_after_filter_norm` in results/benchmark/).
         """
         norm = self.norm
         if not isinstance(norm, FilterNorm) or norm.scale is not None:
