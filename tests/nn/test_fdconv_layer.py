@@ -362,6 +362,7 @@ def test_a_linear_layer_over_tokens():
         ({"dilation": (1, 0)}, "dilation must be at least 1, got 0"),
         ({"temperature": 0.0}, r"temperature must be positive, got 0\.0"),
         ({"kernel_temperature": -1.0}, r"temperature must be positive, got -1\.0"),
+        ({"groups": 0}, "groups must be at least 1, got 0"),
         ({"groups": 3}, "groups must divide 8 input and 8 output channels, got 3"),
         ({"fbm_form": "papre"}, "did you mean paper"),
         ({"norm": "batchnorm"}, "did you mean batch_norm"),
