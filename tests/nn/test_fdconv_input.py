@@ -54,6 +54,7 @@ def test_a_batch_of_one_trains():
 
 @pytest.mark.parametrize("form", ["code", "paper"])
 def test_a_map_of_one_pixel_with_band_modulation(form):
+    torch.manual_seed(0)  # the maps start near 1, not at it: how near depends on the draw
     conv = nn.Conv2d(8, 8, 3, padding=1)
     layer = FDConv.from_conv(conv, fbm_form=form, **OPTIONS).eval()
     assert layer.band_modulation is not None
