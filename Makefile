@@ -48,7 +48,7 @@ lint: env ## ruff and mypy
 	ruff format --check
 	mypy
 
-bench: env ## time the kernels against their goals (twenty minutes); rows under results/benchmark/
+bench: env ## time the kernels against their goals; rows under results/benchmark/
 	python benchmarks/bench_ddf.py $(BENCH)
 	python benchmarks/bench_fdconv.py $(BENCH)
 

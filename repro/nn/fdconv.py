@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from repro.nn.fourier_weight import FourierWeight
 from repro.nn.frequency_band_modulation import FrequencyBandModulation
-from repro.nn.per_sample import require_at_least
+from repro.nn.per_sample import require_sizes
 
 # The authors modulate frequency bands for these kernels only.
 FBM_KERNEL_SIZE = (3, 3)
@@ -75,21 +75,14 @@ class FDConv(FourierWeight):
         fbm: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        sizes = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "kernel_size": kernel_size,
-            "stride": stride,
-            "dilation": dilation,
-            "groups": groups,
-        }
-        for name, value in sizes.items():  # PyTorch takes a stride or a kernel of 0
-            require_at_least(name, min(value) if isinstance(value, tuple) else value, 1)
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"groups must divide {in_channels} input and {out_channels} output channels, "
-                f"got {groups}"
-            )
+        require_sizes(
+            in_channels,
+            out_channels,
+            groups,
+            kernel_size=kernel_size,
+            stride=stride,
+            dilation=dilation,
+        )
         # PyTorch's own layer checks and spells out the arguments; on "meta" it costs nothing.
         like = nn.Conv2d(
             in_channels,

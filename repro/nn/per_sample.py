@@ -37,22 +37,15 @@ class DynamicConv2d(nn.Module):
         groups: int = 1,
     ) -> None:
         super().__init__()
-        sizes = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "kernel_size": kernel_size,
-            "stride": stride,
-            "dilation": dilation,
-            "groups": groups,
-        }
-        for name, value in sizes.items():
-            require_at_least(name, value, 1)
+        require_sizes(
+            in_channels,
+            out_channels,
+            groups,
+            kernel_size=kernel_size,
+            stride=stride,
+            dilation=dilation,
+        )
         require_at_least("padding", padding, 0)
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"groups must divide in_channels={in_channels} and out_channels={out_channels}, "
-                f"got {groups}"
-            )
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = kernel_size
@@ -255,6 +248,26 @@ def require_positive(name: str, value: float) -> None:
     """
     if not value > 0:
         raise ValueError(f"{name} must be positive, got {value}")
+
+
+def require_sizes(
+    in_channels: int, out_channels: int, groups: int, **windows: int | tuple[int, ...]
+) -> None:
+    """Refuse what no convolution can be made of; PyTorch takes a kernel or a stride of 0.
+
+    Args:
+        windows: kernel_size, stride and dilation, for both directions or for each.
+    Raises:
+        ValueError: a size below 1, or groups that do not divide both channel counts.
+    """
+    channels = {"in_channels": in_channels, "out_channels": out_channels}
+    for name, value in {**channels, **windows, "groups": groups}.items():
+        require_at_least(name, min(value) if isinstance(value, tuple) else value, 1)
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"groups must divide in_channels={in_channels} and out_channels={out_channels}, "
+            f"got {groups}"
+        )
 
 
 def require_at_least(name: str, value: int, least: int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fdconv_start import neutral
 from torch import nn
 
 from repro.models import build
+from repro.names import UnknownNameError
 from repro.nn import FDConv
 from repro.nn.fdconv_conversion import to_fdconv_state_dict
 from repro.nn.fdconv_placement import place_fdconv
@@ -41,7 +43,7 @@ def test_groups_that_do_not_divide_the_frequencies_are_near_equal(kernel_num):
 @pytest.mark.parametrize("settings", [(8, 6, 4), (6, 8, 4), (8, 8, 3)])
 def test_convolution_groups_that_do_not_divide_are_refused(settings):
     inputs, outputs, groups = settings
-    message = f"groups must divide {inputs} input and {outputs} output channels, got {groups}"
+    message = f"groups must divide in_channels={inputs} and out_channels={outputs}, got {groups}"
     with pytest.raises(ValueError, match=message):
         FDConv(inputs, outputs, 3, groups=groups, **OPTIONS)
 
@@ -54,10 +56,10 @@ def test_a_batch_of_one_trains():
 
 @pytest.mark.parametrize("form", ["code", "paper"])
 def test_a_map_of_one_pixel_with_band_modulation(form):
-    torch.manual_seed(0)  # the maps start near 1, not at it: how near depends on the draw
     conv = nn.Conv2d(8, 8, 3, padding=1)
     layer = FDConv.from_conv(conv, fbm_form=form, **OPTIONS).eval()
     assert layer.band_modulation is not None
+    neutral(layer)
     x = torch.randn(2, 8, 1, 1)
     torch.testing.assert_close(layer(x), conv(x), rtol=1e-5, atol=1e-5)
 
@@ -105,3 +107,46 @@ def test_converted_state_dicts_that_do_not_fit_are_refused_by_name_with_both_sha
     del state[name]
     with pytest.raises(KeyError, match=r"missing: layer1\.0\.conv1\.dft_weight"):
         to_fdconv_state_dict(state, twin)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"param_ratio": 0}, "param_ratio must be at least 1, got 0"),
+        ({"param_reduction": 0}, r"param_reduction must be in \(0, 1\], got 0"),
+        ({"kernel_num": 10**4}, "kernel_num must be between 1 and the 312 frequencies"),
+        ({"stride": 0}, "stride must be at least 1, got 0"),
+        ({"dilation": (1, 0)}, "dilation must be at least 1, got 0"),
+        ({"temperature": 0.0}, r"temperature must be positive, got 0\.0"),
+        ({"kernel_temperature": -1.0}, r"temperature must be positive, got -1\.0"),
+        ({"groups": 0}, "groups must be at least 1, got 0"),
+        ({"groups": 3}, "groups must divide in_channels=8 and out_channels=8, got 3"),
+        ({"fbm_form": "papre"}, "did you mean paper"),
+        ({"norm": "batchnorm"}, "did you mean batch_norm"),
+        ({"fbm": {"k_list": (4, 2)}}, r"must ascend from at least 2, got \(4, 2\)"),
+        ({"fbm": {"map_groups": 3}}, "map_groups must divide 8 channels, got 3"),
+    ],
+)
+def test_bad_settings_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        FDConv(8, 8, 3, **(OPTIONS | arguments))
+
+
+def test_unknown_names_have_a_type_of_their_own():
+    with pytest.raises(UnknownNameError):
+        FDConv(8, 8, 3, activation="relu", **OPTIONS)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 5, 5), (8, 5, 5)])
+def test_other_inputs_are_refused(shape):
+    with pytest.raises(ValueError, match=r"expected \(N, 8, H, W\), got"):
+        FDConv(8, 8, 3, **OPTIONS)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("channels", [8, 4])  # a spectrum, and a plain layer
+def test_an_input_smaller_than_the_window_is_refused(channels):
+    options = {**OPTIONS, "min_channels": 8}
+    layer = FDConv(channels, channels, (3, 5), dilation=2, padding=(2, 1), **options)
+    assert layer(torch.zeros(1, channels, 1, 7)).shape == (1, channels, 1, 1)
+    with pytest.raises(ValueError, match="the window is 5 x 9, the padded input only 5 x 8"):
+        layer(torch.zeros(1, channels, 1, 6))

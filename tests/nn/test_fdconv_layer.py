@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from fdconv_start import neutral
 from torch import nn
 
-from repro.names import UnknownNameError
 from repro.nn import FDConv, FDLinear
 from repro.nn.kernel_spatial_modulation import local_width
 
@@ -350,52 +349,3 @@ def test_a_linear_layer_over_tokens():
     conv.load_state_dict(layer.state_dict())
     torch.testing.assert_close(layer(x), conv(x.movedim(-1, 1)).movedim(1, -1))
     assert FDLinear(8, 8).is_plain
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"param_ratio": 0}, "param_ratio must be at least 1, got 0"),
-        ({"param_reduction": 0}, r"param_reduction must be in \(0, 1\], got 0"),
-        ({"kernel_num": 10**4}, "kernel_num must be between 1 and the 312 frequencies"),
-        ({"stride": 0}, "stride must be at least 1, got 0"),
-        ({"dilation": (1, 0)}, "dilation must be at least 1, got 0"),
-        ({"temperature": 0.0}, r"temperature must be positive, got 0\.0"),
-        ({"kernel_temperature": -1.0}, r"temperature must be positive, got -1\.0"),
-        ({"groups": 0}, "groups must be at least 1, got 0"),
-        ({"groups": 3}, "groups must divide 8 input and 8 output channels, got 3"),
-        ({"fbm_form": "papre"}, "did you mean paper"),
-        ({"norm": "batchnorm"}, "did you mean batch_norm"),
-        ({"fbm": {"k_list": (4, 2)}}, r"must ascend from at least 2, got \(4, 2\)"),
-        ({"fbm": {"map_groups": 3}}, "map_groups must divide 8 channels, got 3"),
-    ],
-)
-def test_bad_settings_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        FDConv(8, 8, 3, **(OPTIONS | arguments))
-
-
-def test_unknown_names_have_a_type_of_their_own():
-    with pytest.raises(UnknownNameError):
-        FDConv(8, 8, 3, activation="relu", **OPTIONS)
-
-
-@pytest.mark.parametrize("shape", [(2, 6, 5, 5), (8, 5, 5)])
-def test_other_inputs_are_refused(shape):
-    with pytest.raises(ValueError, match=r"expected \(N, 8, H, W\), got"):
-        FDConv(8, 8, 3, **OPTIONS)(torch.zeros(shape))
-
-
-@pytest.mark.parametrize("channels", [8, 4])  # a spectrum, and a plain layer
-def test_an_input_smaller_than_the_window_is_refused(channels):
-    options = {**OPTIONS, "min_channels": 8}
-    layer = FDConv(channels, channels, (3, 5), dilation=2, padding=(2, 1), **options)
-    assert layer(torch.zeros(1, channels, 1, 7)).shape == (1, channels, 1, 1)
-    with pytest.raises(ValueError, match="the window is 5 x 9, the padded input only 5 x 8"):
-        layer(torch.zeros(1, channels, 1, 6))
-
-
-def test_a_nan_in_the_spectrum_is_not_hidden():
-    layer = FDConv(8, 8, 3, padding=1, **OPTIONS)
-    layer.dft_weight.data[0, 0, 0, 0] = float("nan")
-    assert layer(torch.randn(2, 8, 5, 5)).isnan().all()
