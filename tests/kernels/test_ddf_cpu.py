@@ -13,7 +13,7 @@ from cases import DDFCase
 
 from repro.ops import ddf
 from repro.ops.cpu import host, jit, plan, tasks, threads, tile
-from repro.ops.cpu.host import ddf_forward
+from repro.ops.cpu.host import ddf_backward, ddf_forward
 from repro.ops.cpu.threads import take_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,22 +75,39 @@ def test_a_large_result_is_right_to_its_last_value():
         torch.testing.assert_close(out[:, c : c + 1], ddf(*part, backend="reference"))
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_what_lies_in_fresh_memory_does_not_count(stride, monkeypatch):
-    case = DDFCase((2, 3, 9, 7), kernel_size=7, stride=stride)
-    args = case.make(torch.float64)
+@pytest.fixture
+def poisoned_memory(monkeypatch):
+    """Fresh tensors hold NaN, and the kernels must not take that for a result of theirs."""
 
     def poisoned(self, *shape, **options):
-        return torch.full(*shape, float("nan"), dtype=self.dtype)
+        return torch.zeros(*shape, dtype=self.dtype).fill_(float("nan"))
 
     def refuse(*args):
         raise AssertionError("took finite values for others")
 
     monkeypatch.setattr(host, "ddf_reference", refuse)
+    monkeypatch.setattr(host, "ddf_backward_reference", refuse)
     monkeypatch.setattr(torch.Tensor, "new_empty", poisoned)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_what_lies_in_fresh_memory_does_not_count(stride, poisoned_memory):
+    args = DDFCase((2, 3, 9, 7), kernel_size=7, stride=stride).make(torch.float64)
     out = ddf_forward(*args, stride, 1, "mul")
-    monkeypatch.undo()
+    poisoned_memory.undo()
     torch.testing.assert_close(out, ddf(*args, backend="reference", stride=stride))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_nor_does_it_in_the_gradients(stride, poisoned_memory):
+    args = DDFCase((2, 3, 9, 7), kernel_size=7, stride=stride).make(torch.float64)
+    grad_out = torch.randn(2, 3, -(-9 // stride), -(-7 // stride), dtype=torch.float64)
+    grads = ddf_backward(grad_out, *args, stride, 1, "mul")
+    poisoned_memory.undo()
+    leaves = [arg.requires_grad_() for arg in args]
+    out = ddf(*leaves, backend="reference", stride=stride)
+    torch.testing.assert_close(grads, torch.autograd.grad(out, leaves, grad_out))
 
 
 @jit.kernel
