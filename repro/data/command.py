@@ -87,10 +87,9 @@ def _print_motorcycle() -> None:
 
 
 def _print(dataset: Dataset, root: Path | None) -> None:
-    found = dataset.find(root)
     _print_entry(
         dataset.name,
-        "not found" if found is None else f"found in {found}",
+        _status(dataset, root),
         task=dataset.task,
         reader="yes" if dataset.has_reader else "not written yet",
         where=" or ".join(map(str, dataset.candidates(root)))
@@ -98,6 +97,13 @@ def _print(dataset: Dataset, root: Path | None) -> None:
         format=dataset.layout,
         get=dataset.obtain,
     )
+
+
+def _status(dataset: Dataset, root: Path | None) -> str:
+    folder, pack = dataset.find(root), dataset.pack(root)
+    if folder is not None:
+        return f"found in {folder}"
+    return "not found" if pack is None else f"found as {pack}, unpacked on first use"
 
 
 def _print_entry(name: str, status: str, **details: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from repro import params, paths
 from repro.data.errors import DataError
+from repro.data.packs import PACK_SUFFIXES, unpacked
 from repro.names import require_known
 
 
@@ -38,13 +39,24 @@ class Dataset:
 
     def find(self, root: Path | None) -> Path | None:
         """Its folder in `root`, or None."""
-        return next((folder for folder in self.candidates(root) if self._is_in(folder)), None)
+        return next((folder for folder in self.candidates(root) if self.is_in(folder)), None)
 
     def candidates(self, root: Path | None) -> list[Path]:
         """Every folder in which it is looked for, in this order."""
         return [] if root is None else [root / name for name in self.folders]
 
-    def _is_in(self, folder: Path) -> bool:
+    def pack(self, root: Path | None) -> Path | None:
+        """An archive of it in one of those folders, whose name starts as the folder's; or None."""
+        packs = (
+            pack
+            for folder in self.candidates(root)
+            for suffix in PACK_SUFFIXES
+            for pack in sorted(folder.glob(f"{folder.name}*{suffix}"))
+        )
+        return next(packs, None)
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether a folder holds what one of the layouts asks for."""
         return any(all((folder / path).exists() for path in layout) for layout in self.layouts)
 
 
@@ -181,19 +193,23 @@ DATASETS = {
 
 
 def locate(name: str, root: Path | None = None) -> Path:
-    """The folder of a dataset.
+    """The folder of a dataset; a `<name>/<name>*.zip` or `.tar.xz` is unpacked under build first.
 
     Args:
         root: the folder to look in; None takes `$REPRO_DATA`, then `data_root` of params.yaml.
     Raises:
         UnknownNameError: no such dataset; says what was probably meant.
-        DataError: it is not there; says where it was looked for and how to get it.
+        DataError: it is not there; says where it was looked for and how to get it; or its archive
+            is damaged.
     """
     dataset = DATASETS[require_known("dataset", name, DATASETS)]
     root = params.data_root() if root is None else root
     folder = dataset.find(root)
     if folder is not None:
         return folder
+    pack = dataset.pack(root)
+    if pack is not None:
+        return _unpacked(dataset, pack)
     get = f"format: {dataset.layout}; get it: {dataset.obtain}"
     if root is None:
         raise DataError(
@@ -201,6 +217,18 @@ def locate(name: str, root: Path | None = None) -> Path:
             f"{paths.repository_root() / 'params.yaml'}; {get}"
         )
     raise DataError(f"dataset {name!r} is not in {_either(dataset.candidates(root))}; {get}")
+
+
+def _unpacked(dataset: Dataset, pack: Path) -> Path:
+    """Its folder within an archive, which is unpacked once."""
+    top = unpacked(pack)
+    folder = dataset.find(top)
+    if folder is None and dataset.is_in(top):
+        folder = top
+    if folder is None:
+        found = ", ".join(sorted(path.name for path in top.iterdir())[:8])
+        raise DataError(f"{pack} does not hold {dataset.layout}; it holds {found}")
+    return folder
 
 
 def _either(candidates: Iterable[Path]) -> str:

@@ -19,7 +19,13 @@ from repro.names import require_known
 from repro.stats import mean_interval
 from repro.tasks.predictions import predict
 from repro.train import TrainConfig
-from repro.training.runs import RunDirectory, SeedRun, summarise, train_seeds
+from repro.training.runs import (
+    RunDirectory,
+    SeedRun,
+    history_table,
+    summarise,
+    train_seeds,
+)
 
 
 class ClassificationTask:
@@ -182,7 +188,7 @@ def run_method(
         directory.add_seed(run)
         runs.append(run)
     metrics = {"method": method, **details(task, config), **summarise(runs)}
-    directory.finish(metrics, {method: runs})
+    directory.finish(metrics, history_table({method: runs}))
     return MethodRun(task, runs, metrics)
 
 
@@ -243,7 +249,7 @@ def run_variants(
         **details(tasks[0], config),
         "variants": {method: run.metrics for method, run in found.items()},
     }
-    directory.finish(content, {method: run.runs for method, run in found.items()})
+    directory.finish(content, history_table({method: run.runs for method, run in found.items()}))
     return found
 
 

@@ -153,8 +153,12 @@ class RunDirectory:
         del content["model"]
         write_json(folder / f"{run.seed}.json", content)
 
-    def finish(self, metrics: Mapping[str, Any], runs: Mapping[str, Sequence[SeedRun]]) -> None:
-        """Write metrics.json and history.csv: from now on the run is whole."""
-        table = history_table(runs).to_csv(index=False, float_format="%.8g", lineterminator="\n")
+    def finish(self, metrics: Mapping[str, Any], history: pd.DataFrame) -> None:
+        """Write metrics.json and history.csv: from now on the run is whole.
+
+        Args:
+            history: see `history_table`.
+        """
+        table = history.to_csv(index=False, float_format="%.8g", lineterminator="\n")
         write_text(self.path / "history.csv", table)
         write_json(self.path / "metrics.json", metrics)
