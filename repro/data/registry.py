@@ -176,17 +176,24 @@ DATASETS = {
             "nyu_depth_v2",
             "joint depth upsampling, 640x480; 39 classes of segmentation",
             ("nyu_depth_v2",),
-            (("nyu_depth_v2_labeled.mat",), ("rgb", "depth8", "splits.json")),
-            "nyu_depth_v2_labeled.mat, or rgb/NNNN.jpg, depth8/NNNN.png, labels39/NNNN.png",
+            (
+                ("nyu_depth_v2_labeled.mat",),
+                ("rgb", "depth8", "splits.json"),
+                ("rgb", "depth_mm", "splits.json"),
+            ),
+            "nyu_depth_v2_labeled.mat, or rgb/NNNN.jpg, splits.json and depth8/NNNN.png (8 bits, "
+            "metres = (value + 0.5) / 25.5) or depth_mm/NNNN.png (16 bits); labels39/NNNN.png",
             "http://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat",
+            has_reader=True,
         ),
         Dataset(
-            "middlebury_rgbd",
+            "middlebury",
             "joint depth upsampling, test only, 30 pairs",
-            ("middlebury_rgbd",),
+            ("middlebury_rgbd", "middlebury"),
             (("RGB", "Depth"),),
             "RGB/*_output_color.png, Depth/*_output_depth.png",
             "https://github.com/Zhaozixiang1228/GDSR-DCTNet, folder RawDatasets/Middlebury",
+            has_reader=True,
         ),
     )
 }

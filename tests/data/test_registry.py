@@ -22,7 +22,7 @@ EVERY = {
     "cityscapes",
     "ade20k",
     "nyu_depth_v2",
-    "middlebury_rgbd",
+    "middlebury",
 }
 
 
@@ -57,12 +57,14 @@ def test_the_command_lists_everything(capsys, monkeypatch):
     monkeypatch.delenv("REPRO_DATA", raising=False)
     assert main(["data"]) == 0
     text = capsys.readouterr().out
-    for name in EVERY | {"bundled", "patches", "motorcycle"}:
+    for name in EVERY | {"bundled", "patches", "motorcycle", "bundled_rgbd"}:
         lines = entry(text, name)
         for label in ("task:", "reader:", "where:", "format:", "get:"):
             assert label in lines
     assert "all 16 files" in entry(text, "bundled")
     assert "reader: yes" in entry(text, "cifar10")
+    assert "reader: yes" in entry(text, "nyu_depth_v2")
+    assert "reader: yes" in entry(text, "middlebury")
     assert "reader: not written yet" in entry(text, "cityscapes")
 
 
