@@ -132,7 +132,7 @@ def interpolate(
 def interpolation_matrix(
     size: int, factor: int, *, offset: float | None, mode: str = "bilinear"
 ) -> Tensor:
-    """`interpolate` along one axis, as (factor * size, size) float64: out = rows @ low @ columns.T."""
+    """`interpolate` along one axis, (factor * size, size) float64: out = rows @ low @ columns.T."""
     indices, weights = _taps(size, factor, offset, mode)
     matrix = torch.zeros(factor * size, size, dtype=torch.float64)
     return matrix.scatter_add_(1, indices.T.contiguous(), weights.T.contiguous())
@@ -161,9 +161,7 @@ def fill_holes(depth: NDArray[np.floating]) -> tuple[NDArray[np.floating], int]:
 
 
 @cache
-def _taps(
-    size: int, factor: int, offset: float | None, mode: str
-) -> tuple[Tensor, Tensor]:
+def _taps(size: int, factor: int, offset: float | None, mode: str) -> tuple[Tensor, Tensor]:
     """Along one axis, samples and float64 weights of each output pixel: (taps, factor * size)."""
     require_known("mode", mode, MODES)
     _check_factor(factor)
@@ -208,7 +206,7 @@ def _filtered(depth: Tensor, factor: int) -> Tensor:
 
 @cache
 def _reduction(size: int, factor: int) -> Tensor:
-    """Weights of bicubic downsampling along one axis: (size / factor, size) float64, rows sum to 1."""
+    """Weights of the reduction along one axis: (size / factor, size) float64, rows sum to 1."""
     centres = torch.arange(size // factor, dtype=torch.float64) * factor + (factor - 1) / 2
     weights = _cubic((centres[:, None] - torch.arange(size)).abs() / factor)
     return weights / weights.sum(1, keepdim=True)

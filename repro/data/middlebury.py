@@ -19,7 +19,7 @@ def read(folder: Path) -> RGBDData:
     Source: 30 pairs of 2001 to 2006, holes filled by Lu et al. (CVPR 2014); the layout is that of
         github.com/Zhaozixiang1228/GDSR-DCTNet.
     Deviates: a value of 0 is unknown and left out; the usual evaluation counts it as a depth. Of
-        the 30 pairs three have such pixels, 13 altogether.
+        the 30 pairs three have such pixels, 16 altogether.
     Raises:
         DataError: a colour image without depth or the other way round, or none at all.
     """
