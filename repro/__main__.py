@@ -17,6 +17,7 @@ VERBS = {
     "data": ("repro.data.command", "list the datasets: where each is looked for, found or not"),
     "costs": ("repro.costs", "count parameters and MACs of every full-size system"),
     "models": ("repro.models.command", "list the networks with exact and printed costs"),
+    "tune": ("repro.classical.command", "tune the classical upsamplers on training frames"),
     "report": ("repro.report.command", "write tables and verdicts as one HTML page"),
 }
 

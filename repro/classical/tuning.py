@@ -1,0 +1,162 @@
+"""Parameters of the classical upsamplers, chosen on training frames alone.
+
+The published tables name no parameters for these rows; what they reach depends on the data, the
+factor and where the samples lie. So each is tuned, alike, and every trial is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from repro.classical.methods import METHODS, upsample
+from repro.data.low_resolution import alignment_offset, downsample, fill_holes
+from repro.data.rgbd_pairs import RGBDPair, crop_to_multiple
+from repro.files import read_json
+from repro.names import require_known
+from repro.tasks.depth_error import rmse
+
+Metric = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], float]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the grid and its error."""
+
+    parameters: dict[str, float]
+    error: float
+
+
+@dataclass(frozen=True)
+class TunedParameters:
+    """The best point that was found.
+
+    Attributes:
+        error: mean over the frames, in stored units.
+        trials: every point that was tried, in order.
+    """
+
+    method: str
+    factor: int
+    parameters: dict[str, float]
+    error: float
+    trials: tuple[Trial, ...]
+
+
+def tune(
+    method: str,
+    pairs: Sequence[RGBDPair],
+    factor: int,
+    *,
+    sampling: str = "centre",
+    alignment: str = "exact",
+    metric: Metric = rmse,
+) -> TunedParameters:
+    """Find the parameters with the least mean error over `pairs`, by coordinate descent.
+
+    From the middle of the method's grid, one parameter at a time goes up, or else down, as long as
+    the error falls, until no parameter moves any more. That is a local optimum of the grid. A
+    method without parameters has one trial.
+
+    Args:
+        method: one of METHODS.
+        pairs: training frames; cut to a multiple of the factor. Where their depth is unknown, it
+            is filled from the nearest sample before, and left out of the error after.
+        sampling, alignment: as in `repro.data.low_resolution`.
+        metric: (prediction, truth) -> error of a frame.
+    Raises:
+        ValueError: no pairs, an unknown name, an error that is not a number.
+    """
+    grid = METHODS[require_known("classical method", method, METHODS)].grid
+    if not pairs:
+        raise ValueError(f"tuning {method} needs at least one training frame, got none")
+    offset = alignment_offset(alignment, sampling, factor)
+    frames = [_frame(pair, factor, sampling) for pair in pairs]
+    trials: dict[tuple[int, ...], Trial] = {}
+
+    def error(point: tuple[int, ...]) -> float:
+        if point not in trials:
+            values = zip(grid.items(), point, strict=True)
+            parameters = {name: choices[index] for (name, choices), index in values}
+            errors = [
+                metric(upsample(method, low, rgb, factor, offset=offset, **parameters), truth)
+                for low, rgb, truth in frames
+            ]
+            mean = float(np.mean(errors))
+            if not np.isfinite(mean):
+                raise ValueError(f"{method} with {parameters}: errors of the frames are {errors}")
+            trials[point] = Trial(parameters, mean)
+        return trials[point].error
+
+    sizes = [len(choices) for choices in grid.values()]
+    best = tuple(size // 2 for size in sizes)
+    error(best)
+    moved = True
+    while moved:
+        moved = False
+        for axis, size in enumerate(sizes):
+            for step in (1, -1):
+                went = False
+                while 0 <= best[axis] + step < size:
+                    point = (*best[:axis], best[axis] + step, *best[axis + 1 :])
+                    if error(point) >= error(best):
+                        break
+                    best, went = point, True
+                moved |= went
+                if went:
+                    break
+    return TunedParameters(
+        method, factor, trials[best].parameters, trials[best].error, tuple(trials.values())
+    )
+
+
+def central_crop(pair: RGBDPair, size: int) -> RGBDPair:
+    """The middle of a pair, at most size x size."""
+    top, left = (max(side - size, 0) // 2 for side in pair.depth.shape)
+    window = np.s_[top : top + size, left : left + size]
+    return replace(pair, rgb=pair.rgb[window], depth=pair.depth[window])
+
+
+def read_tuned(path: Path) -> dict[str, dict[int, dict[str, float]]]:
+    """Parameters by method and factor, from a file that `python -m repro tune` wrote.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it holds no parameters of some method, or of one of its factors; names it.
+    """
+    value = read_json(path)
+    tuned: dict[str, dict[int, dict[str, float]]] = {}
+    for method, entry in METHODS.items():
+        factors = value.get(method) if isinstance(value, dict) else None
+        if not isinstance(factors, dict) or not factors:
+            raise ValueError(f"{path} holds no parameters of {method}; write it again")
+        tuned[method] = {
+            int(factor): _parameters_of(
+                path, f"{method} at factor {factor}", found, set(entry.grid)
+            )
+            for factor, found in factors.items()
+        }
+    return tuned
+
+
+def _parameters_of(path: Path, what: str, found: Any, names: set[str]) -> dict[str, float]:
+    parameters = found.get("parameters") if isinstance(found, dict) else None
+    if not isinstance(parameters, dict) or set(parameters) != names:
+        raise ValueError(f"{path}: {what} must have parameters {sorted(names)}, got {parameters}")
+    return parameters
+
+
+def _frame(
+    pair: RGBDPair, factor: int, sampling: str
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """Low-resolution depth without holes, guidance and truth."""
+    cut = crop_to_multiple(pair, factor)
+    depth = torch.from_numpy(np.ascontiguousarray(cut.depth))[None, None]
+    low, _ = fill_holes(downsample(depth, factor, sampling)[0, 0].numpy())
+    return low.astype(np.float32), cut.rgb, cut.depth
