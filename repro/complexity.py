@@ -236,9 +236,9 @@ def _elements_of_output(kind: str, *operators: str) -> None:
 
 _elements_of_input("norm", "native_batch_norm", "native_group_norm", "native_layer_norm")
 _elements_of_input("activation", "relu", "sigmoid", "tanh", "silu", "gelu", "hardtanh", "_softmax")
-_elements_of_input("activation", "abs")
+_elements_of_input("activation", "abs", "_prelu_kernel")
 _elements_of_input("pool", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d")
-_elements_of_output("pool", "upsample_bilinear2d")
+_elements_of_output("pool", "upsample_bilinear2d", "upsample_bicubic2d")
 _elements_of_input("reduction", "mean", "sum", "var", "std", "var_mean", "amax", "amin")
 _elements_of_output("elementwise", "add", "sub", "rsub", "mul", "div", "pow", "sqrt", "rsqrt")
 _elements_of_output("elementwise", "exp", "log", "neg", "reciprocal", "clamp", "clamp_min")
@@ -247,6 +247,7 @@ _elements_of_output("elementwise", "exp", "log", "neg", "reciprocal", "clamp", "
 _FREE_NAMES = """
     view _unsafe_view reshape expand permute transpose t squeeze unsqueeze select slice split detach
     split_with_sizes alias clone copy _to_copy cat stack constant_pad_nd pixel_shuffle im2col
+    replication_pad2d flip index
     upsample_nearest2d
     empty empty_like new_empty zeros zeros_like new_zeros ones ones_like new_ones full full_like
     new_full fill zero arange view_as_real view_as_complex index_select index_copy

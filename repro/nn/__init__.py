@@ -32,7 +32,7 @@ from repro.nn.mixture_conversion import (
     to_static_state_dict,
 )
 from repro.nn.odconv import ODConv2d
-from repro.nn.pac import PAC
+from repro.nn.pac import PAC, PACTransposed
 from repro.nn.per_sample import DynamicConv2d, anneal_temperature
 from repro.nn.replace import Replacement, is_spatial, replace_convs, replace_layers
 from repro.nn.weightnet import WeightNet2d
@@ -61,6 +61,7 @@ __all__ = [
     "Involution",
     "KWConv2d",
     "ODConv2d",
+    "PACTransposed",
     "Replacement",
     "SpatialBranch",
     "Warehouse",

@@ -35,6 +35,8 @@ class DDFUp(nn.Module):
         guidance_channels: channels of the guidance; None for upsampling without one.
         dilation, heads, squeeze_ratio, kernel_combine, norm: see `DDF`.
         nonlinearity: what follows the layer; the authors take "linear" here.
+        use_channel: with False, the channel filters are the identity of the combination and their
+            branches do not exist, as in `DDF`.
     Shape:
         x (N, C, H, W), guidance (N, guidance_channels, H, W) or
         (N, guidance_channels, scale_factor * H, scale_factor * W), to
@@ -63,6 +65,7 @@ class DDFUp(nn.Module):
         nonlinearity: str = "linear",
         kernel_combine: str = "mul",
         norm: str = "filter_norm",
+        use_channel: bool = True,
     ) -> None:
         super().__init__()
         require_odd("kernel_size", kernel_size)
@@ -91,7 +94,8 @@ class DDFUp(nn.Module):
             for _ in branches
         )
         self.channel_branches = nn.ModuleList(
-            ChannelBranch(in_channels, kernel_size, squeeze_ratio, **names) for _ in branches
+            ChannelBranch(in_channels, kernel_size, squeeze_ratio, **names)
+            for _ in (branches if use_channel else ())
         )
 
     def forward(self, x: Tensor, guidance: Tensor | None = None) -> Tensor:
@@ -99,7 +103,7 @@ class DDFUp(nn.Module):
             raise ValueError(f"expected x of (N, {self.in_channels}, H, W), got {tuple(x.shape)}")
         N, C, H, W = x.shape
         s, K = self.scale_factor, self.kernel_size
-        channel_filter = torch.stack([branch(x) for branch in self.channel_branches], 2)
+        channel_filter = self._channel_filter(x)  # (N, C, s*s, K, K)
         branches = [cast(SpatialBranch, branch) for branch in self.spatial_branches]
         scales = {branch.norm_scale for branch in branches}  # one, unless some have hooks
         norm_scale = scales.pop() if len(scales) == 1 else None
@@ -121,6 +125,13 @@ class DDFUp(nn.Module):
             norm_scale=norm_scale,
         )
         return out.reshape(N, C, s * H, s * W)
+
+    def _channel_filter(self, x: Tensor) -> Tensor:
+        if self.channel_branches:
+            return torch.stack([branch(x) for branch in self.channel_branches], 2)
+        identity = 1.0 if self.kernel_combine == "mul" else 0.0
+        K = self.kernel_size
+        return x.new_full((*x.shape[:2], self.scale_factor**2, K, K), identity)
 
     def _sources(self, x: Tensor, guidance: Tensor | None) -> list[Tensor]:
         """What each branch predicts its spatial filters from, all on the grid of `x`."""

@@ -1,10 +1,13 @@
 """Pixel-adaptive convolution in plain PyTorch: the unfold-based reference, any device and dtype.
 
 PAC (arXiv 1904.05373), Eq. 3: a static filter, reweighted at every pixel by how like the guidance
-there is to the guidance at each neighbour.
+there is to the guidance at each neighbour. Transposed, it upsamples: the neighbours are samples on
+a coarse grid, and the guidance lies on the fine one (section 3, "PAC transposed convolution").
 """
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +84,89 @@ def pac(
     return out if bias is None else out + bias[:, None, None]
 
 
+def pac_transposed(
+    x: Tensor,
+    guidance: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 2,
+    normalise: bool = False,
+) -> Tensor:
+    """Upsample x with a static filter that a guidance at the output's resolution reweights.
+
+    Sample i of x lies on output pixel stride * i. With a constant guidance, and not normalised, it
+    is `conv_transpose2d` with padding K // 2 and the output_padding that the guidance's size asks.
+
+    out[n,o,y] = bias[o] + sum over samples i with |y - stride * i| <= K // 2, and c, of
+    k(y, i) * weight[c, o, y - stride * i + K // 2] * x[n, c, i],
+    k(y, i) = exp(-|f_y - f_(stride * i)|^2 / 2).
+
+    Args:
+        x: (N, C, H, W), floating point.
+        guidance: (N, G, H_out, W_out), dtype of x; H_out from stride * (H - 1) + 1 to stride * H,
+            W_out likewise.
+        weight: (C, C_out, K, K), K odd and at least `stride`.
+        bias: (C_out,).
+        normalise: divide k by its sum over the samples that a pixel sees; joint bilateral
+            upsampling is this with a weight of ones.
+    Returns:
+        (N, C_out, H_out, W_out).
+    Raises:
+        ValueError: shapes disagree, K is even or below `stride`; the message names both.
+    Source: PAC (arXiv 1904.05373), Eq. 3 and section 3.
+    Deviates: the authors insert zeros between the samples and unfold the result; here the pixels of
+        one phase, y mod stride, are made together from the taps that they all see, at most
+        ceil(K / stride)^2 of the K^2. The weight has `conv_transpose2d`'s orientation; the authors'
+        is turned by 180 degrees.
+    """
+    _check_transposed(x, guidance, weight, stride)
+    N, _, H, W = x.shape
+    K = weight.shape[2]
+    reach = (stride - 1 + K // 2) // stride
+    H_out, W_out = guidance.shape[2:]
+    guidance = F.pad(guidance, (0, stride * W - W_out, 0, stride * H - H_out))
+    samples = _windows(x, reach)  # (N, C, 2*reach+1, 2*reach+1, H*W)
+    centres = _windows(guidance[:, :, ::stride, ::stride], reach)  # (N, G, ...)
+    inside = _windows(x.new_ones(1, 1, H, W), reach) if normalise else None
+    turned = weight.transpose(0, 1).flip(2, 3)  # (C_out, C, K, K), its taps in a window's order
+    outs = []
+    for a, b in itertools.product(range(stride), repeat=2):
+        rows, u = _phase(a, K, stride, reach)
+        columns, v = _phase(b, K, stride, reach)
+        seen = (slice(None), slice(None), rows, columns)
+        here = guidance[:, :, a::stride, b::stride].flatten(2)[:, :, None, None]
+        kernel = (centres[seen] - here).square().sum(1, keepdim=True).mul(-0.5).exp()
+        if inside is not None:
+            kernel = kernel * inside[seen]
+            total = kernel.sum((2, 3), keepdim=True)
+            kernel = kernel / (total + (total == 0))  # no sample in reach: nothing to divide
+        weighted = (samples[seen] * kernel).flatten(1, 3)  # (N, C*taps, H*W)
+        matrix = turned[:, :, u, v].flatten(1)  # (C_out, C*taps)
+        outs.append(torch.bmm(matrix.expand(N, -1, -1), weighted))
+    phases = torch.stack(outs, 2).reshape(N, -1, H, W)  # (N, C_out*stride^2, H, W)
+    out = F.pixel_shuffle(phases, stride)[:, :, :H_out, :W_out]
+    return out if bias is None else out + bias[:, None, None]
+
+
+def _windows(x: Tensor, reach: int) -> Tensor:
+    """(N, C, side, side, H*W): the zero-padded window around each pixel, side = 2 * reach + 1."""
+    N, C, H, W = x.shape
+    side = 2 * reach + 1
+    return F.unfold(x, side, padding=reach).reshape(N, C, side, side, H * W)
+
+
+def _phase(phase: int, kernel_size: int, stride: int, reach: int) -> tuple[slice, slice]:
+    """What output positions of one phase see along an axis.
+
+    Returns:
+        Which places of a window hold their samples, and which taps of the turned filter lie there.
+    """
+    radius = kernel_size // 2
+    first, last = -((radius - phase) // stride), (radius + phase) // stride
+    return slice(first + reach, last + reach + 1), slice((radius - phase) % stride, None, stride)
+
+
 def _patches(x: Tensor, kernel_size: int, stride: int, dilation: int, rows: range) -> Tensor:
     """(N, C, K*K, L): the zero-padded window around each pixel of some output rows."""
     N, C, H, _ = x.shape
@@ -114,6 +200,34 @@ def _check(x: Tensor, guidance: Tensor, weight: Tensor) -> None:
         raise ValueError(
             f"weight must be (C_out, {x.shape[1]}, K, K) for x {tuple(x.shape)}, "
             f"got {tuple(weight.shape)}"
+        )
+
+
+def _check_transposed(x: Tensor, guidance: Tensor, weight: Tensor, stride: int) -> None:
+    _require_maps("x", x)
+    _require_maps("guidance", guidance)
+    if stride < 1:
+        raise ValueError(f"stride must be at least 1, got {stride}")
+    if weight.dim() != 4 or weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
+        raise ValueError(f"weight must be (C, C_out, K, K) with K odd, got {tuple(weight.shape)}")
+    if weight.shape[2] < stride:
+        raise ValueError(
+            f"kernel_size {weight.shape[2]} leaves pixels without a sample at stride {stride}"
+        )
+    if weight.shape[0] != x.shape[1]:
+        raise ValueError(
+            f"weight must be ({x.shape[1]}, C_out, K, K) for x {tuple(x.shape)}, "
+            f"got {tuple(weight.shape)}"
+        )
+    N, _, H, W = x.shape
+    fits = all(
+        stride * (low - 1) < high <= stride * low
+        for low, high in zip((H, W), guidance.shape[2:], strict=True)
+    )
+    if guidance.shape[0] != N or not fits:
+        raise ValueError(
+            f"guidance must be ({N}, G, {stride * H}, {stride * W}), or up to {stride - 1} less a "
+            f"side, for x {tuple(x.shape)} and stride={stride}, got {tuple(guidance.shape)}"
         )
 
 
