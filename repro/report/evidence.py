@@ -9,15 +9,11 @@ from dataclasses import dataclass
 from repro.papers import Claim, Paper
 from repro.report.cells import Measured
 from repro.report.columns import difference, ratio
+from repro.report.measurements import Timing
 from repro.report.notes import describe_runs
-from repro.report.results import (
-    CLASSIFICATION,
-    DDF_ABLATION,
-    MissingResultError,
-    Results,
-    RunFamily,
-    Timing,
-)
+from repro.report.result_files import MissingResultError
+from repro.report.results import Results
+from repro.report.runs import CLASSIFICATION, DDF_ABLATION, RunFamily
 from repro.report.verdicts import Direction, Effect, Within, point, weakest
 from repro.stats import mean_interval
 

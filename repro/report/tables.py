@@ -35,15 +35,9 @@ from repro.report.columns import (
     Timed,
 )
 from repro.report.complexity import Counted, Formula, Slope
-from repro.report.results import (
-    CLASSIFICATION,
-    COMPARISON,
-    DDF_ABLATION,
-    FDCONV_ABLATION,
-    MissingResultError,
-    Results,
-    RunFamily,
-)
+from repro.report.result_files import MissingResultError
+from repro.report.results import Results
+from repro.report.runs import CLASSIFICATION, COMPARISON, DDF_ABLATION, FDCONV_ABLATION, RunFamily
 
 PAPER_NAMES = {"ddf": "DDF", "fdconv": "FDConv"}
 
