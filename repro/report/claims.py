@@ -102,9 +102,6 @@ def _in_words(effect: Effect) -> str:
 # What a claim without a test still needs; the first ground that is listed here explains it.
 _NEEDS = {
     "ddf.table6": "detection (Table 6) is not part of this version",
-    "ddf.table7": "joint depth upsampling (Table 7) is not part of this version",
-    "ddf.fig7": "joint depth upsampling (Figure 7) is not part of this version",
-    "ddf.table2": "the two upsampling layers are not part of this version",
     "ddf.supp_tricks": "the recipe behind the printed figure is not published",
     "fdconv.table1": "detection (Table 1) is not part of this version",
     "fdconv.table2": "semantic segmentation (Table 2) is not part of this version",

@@ -12,14 +12,10 @@ from typing import Protocol
 
 from repro.papers import Row, Table, Value
 from repro.report.cells import Measured, TableColumn
-from repro.report.results import (
-    BrokenResultError,
-    PrintedRow,
-    Results,
-    Run,
-    RunFamily,
-    Timing,
-)
+from repro.report.measurements import PrintedRow, Timing
+from repro.report.result_files import BrokenResultError
+from repro.report.results import Results
+from repro.report.runs import Run, RunFamily
 from repro.stats import Estimate, mean_interval, paired_difference
 
 

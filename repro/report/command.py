@@ -13,7 +13,8 @@ from repro.names import require_known
 from repro.notebook.render import render
 from repro.report import claims, html, tables
 from repro.report.cells import ReportTable
-from repro.report.results import MissingResultError, Results
+from repro.report.result_files import MissingResultError
+from repro.report.results import Results
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,8 @@ from repro.papers import Row, Table, Value
 from repro.report.cells import Measured, TableColumn
 from repro.report.columns import Setup
 from repro.report.formulas import evaluate
-from repro.report.results import Count, MissingResultError
+from repro.report.measurements import Count
+from repro.report.result_files import MissingResultError
 
 
 @dataclass(frozen=True)

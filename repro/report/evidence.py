@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from repro.papers import Claim, Paper
 from repro.report.cells import Measured
 from repro.report.columns import difference, ratio
+from repro.report.measurements import Timing
 from repro.report.notes import describe_runs
-from repro.report.results import (
-    CLASSIFICATION,
-    DDF_ABLATION,
-    MissingResultError,
-    Results,
-    RunFamily,
-    Timing,
-)
+from repro.report.result_files import MissingResultError
+from repro.report.results import Results
+from repro.report.runs import CLASSIFICATION, DDF_ABLATION, RunFamily
 from repro.report.verdicts import Direction, Effect, Within, point, weakest
-from repro.stats import mean_interval
+from repro.stats import Estimate, mean_interval
 
 Expectation = Direction | Within
 
@@ -51,32 +47,18 @@ class Evidence:
     ) -> Effect:
         """Top-1 of `method` minus that of the rival that speaks most against the claim.
 
-        It leads if it is ahead of every rival. Each difference has an interval of confidence
-        1 - 0.05 / rivals (Bonferroni), so that all hold together: the rival may then be picked by
-        what the runs say.
+        It leads if it is ahead of every rival; see `together` and `least_favourable`.
         """
         expected = Direction(above=True, size=point(size))
-        confidence = 1 - 0.05 / len(rivals)
+        confidence = together(rivals)
         try:
             run = self.results.run(family, method)
             others = [self.results.run(family, rival) for rival in rivals]
         except MissingResultError as error:
             return Effect(name, expected, size, reason=str(error))
         basis = describe_runs(run.details, len(run.seeds))
-        basis += f", intervals at {confidence:.1%} for {len(rivals)} rivals"
-        effects = []
-        for other in others:
-            estimate = difference(run, other, "top1", confidence)
-            if estimate is not None:
-                shown = f"{name}: {other.method}"
-                ours = Measured.estimated(estimate)
-                effects.append((estimate.mean, Effect(shown, expected, size, ours, basis)))
-        if len(effects) < len(rivals):
-            return Effect(name, expected, size, reason="a rival has no seed that finished in both")
-        weak = weakest(effect.verdict for _, effect in effects)
-        return min((pair for pair in effects if pair[1].verdict is weak), key=lambda pair: pair[0])[
-            1
-        ]
+        leads = {other.method: difference(run, other, "top1", confidence) for other in others}
+        return least_favourable(name, expected, size, basis, leads)
 
     def accuracy_change(self, name: str, method: str, base: str, *, at_most: float) -> Effect:
         """Top-1 of `method` minus top-1 of `base`, which the claim says is small."""
@@ -161,6 +143,41 @@ class Evidence:
 
 
 Test = Callable[[Evidence], list[Effect]]
+
+
+def together(rivals: Sequence[str]) -> float:
+    """The confidence of one interval that lets those of all rivals hold together (Bonferroni)."""
+    return 1 - 0.05 / len(rivals)
+
+
+def least_favourable(
+    name: str,
+    expected: Direction,
+    size: float | None,
+    basis: str,
+    leads: Mapping[str, Estimate | None],
+) -> Effect:
+    """Of the leads over several rivals, the one that speaks most against the claim.
+
+    It may be picked by what the runs say, since the intervals hold together. The claimed size is
+    that of the smallest lead: it is judged only where there is a lead over every rival.
+
+    Args:
+        leads: rival -> how far ahead of it, at the confidence that `together` gives; None where no
+            seed finished in both.
+    """
+    confidence = together([*leads])
+    basis += f", intervals at {confidence:.1%} for {len(leads)} rivals"
+    sides = []
+    for rival, estimate in leads.items():
+        if estimate is None:
+            return Effect(name, expected, size, reason="a rival has no seed that finished in both")
+        side = replace(expected, size=None)
+        ours = Measured.estimated(estimate)
+        sides.append((estimate.mean, Effect(f"{name}: {rival}", side, size, ours, basis)))
+    weak = weakest(effect.verdict for _, effect in sides)
+    weak_ones = (pair for pair in sides if pair[1].verdict is weak)
+    return replace(min(weak_ones, key=lambda pair: pair[0])[1], expected=expected)
 
 
 def timing_basis(timing: Timing) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from repro.papers import Row
 from repro.report.columns import ADDED_FLOPS, ColumnKind, Difference, Exact, Metric, Setup, Timed
 from repro.report.complexity import SIZE, Counted
-from repro.report.results import MissingResultError
+from repro.report.result_files import MissingResultError
 
 
 def below(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from html import escape
 
 from repro.papers import Value
@@ -17,7 +18,10 @@ def to_csv(table: ReportTable) -> str:
     """One line a row: for each column the paper's figure, ours, its interval, its distance."""
     header = ["row", "name", "system"]
     for position, column in enumerate(table.columns):
-        header += [f"{column.id}_{name}" for name in _csv_fields(table, position)]
+        header += [
+            f"{column.side_id(name.partition('_')[0])}_{name}"
+            for name in _csv_fields(table, position)
+        ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -35,7 +39,7 @@ def to_markdown(table: ReportTable) -> str:
     header = ["Row"]
     for position, column in enumerate(table.columns):
         sides = table.sides(position)
-        header += [_flat_heading(column, side, alone=len(sides) == 1) for side in sides]
+        header += [_flat_heading(column, side, sides) for side in sides]
     lines = [f"**{table.title}.** {table.caption}", "", _line(header)]
     lines.append(_line(["---", *("---:" for _ in header[1:])]))
     for row in table.rows:
@@ -52,13 +56,14 @@ def to_html(table: ReportTable) -> str:
     """A `<figure>` with a two-line heading: the quantity, and below it whose figure it is."""
     first, second = ['<th rowspan="2" scope="col">Row</th>'], []
     for position, column in enumerate(table.columns):
-        sides, heading = table.sides(position), escape(column.heading)
+        sides = table.sides(position)
+        heading = escape(column.heading(sides))
         if len(sides) == 1:
             first.append(f'<th rowspan="2" scope="col" class="group">{heading}</th>')
             continue
         first.append(f'<th colspan="{len(sides)}" scope="colgroup" class="group">{heading}</th>')
         for side in sides:
-            name = escape(_side(column, side))
+            name = escape(column.side(side, sides))
             second.append(f'<th scope="col" class="{_classes(side, sides)}">{name}</th>')
     body = "\n".join(_html_row(table, index) for index in range(len(table.rows)))
     notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
@@ -162,12 +167,9 @@ def _plain(value: Value) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _flat_heading(column: TableColumn, side: str, *, alone: bool) -> str:
-    return column.heading if alone else f"{column.heading}, {_side(column, side)}"
-
-
-def _side(column: TableColumn, side: str) -> str:
-    return column.paper_word if side == "paper" else side
+def _flat_heading(column: TableColumn, side: str, sides: Sequence[str]) -> str:
+    heading = column.heading(sides)
+    return heading if len(sides) == 1 else f"{heading}, {column.side(side, sides)}"
 
 
 def _printed(value: Value, column: TableColumn, digits: int) -> str:

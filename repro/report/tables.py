@@ -8,7 +8,7 @@ params.yaml under `tables:`, and exactly those runs are read.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 from repro.files import write_text
 from repro.names import require_known
 from repro.papers import Row, Table, load
-from repro.report import notes, own_tables, render
-from repro.report.cells import Cell, Measured, ReportTable, TableRow
+from repro.report import depth_notes, notes, own_tables, render
+from repro.report.cells import Cell, Measured, ReportTable, TableColumn, TableRow
 from repro.report.columns import (
     ADDED_FLOPS,
     ADDED_PARAMS,
@@ -35,13 +35,22 @@ from repro.report.columns import (
     Timed,
 )
 from repro.report.complexity import Counted, Formula, Slope
-from repro.report.results import (
+from repro.report.depth_columns import (
+    DepthColumn,
+    DepthDifference,
+    DepthError,
+    TrainedSeeds,
+    UpsamplerCost,
+)
+from repro.report.result_files import MissingResultError
+from repro.report.results import Results
+from repro.report.runs import (
     CLASSIFICATION,
     COMPARISON,
     DDF_ABLATION,
     FDCONV_ABLATION,
-    MissingResultError,
-    Results,
+    JOINT_UPSAMPLING,
+    UPSAMPLING_ABLATION,
     RunFamily,
 )
 
@@ -57,6 +66,9 @@ class TableSpec:
     kinds: tuple[ColumnKind, ...]
     family: RunFamily | None = None
     bases: tuple[str, ...] = ()
+    notes: Callable[[Sequence[ColumnKind], Sequence[Row], Setup, Setup | None], tuple[str, ...]] = (
+        notes.below
+    )
 
     @property
     def id(self) -> str:
@@ -121,6 +133,22 @@ def specs() -> Mapping[str, TableSpec]:
             COMPARISON,
             ("faster_rcnn_r50", "mask_rcnn_r50"),
         ),
+        TableSpec(
+            "ddf",
+            own_tables.ddf_table7(),
+            _TABLE_7,
+            JOINT_UPSAMPLING,
+            ("pac_net",),
+            depth_notes.below,
+        ),
+        TableSpec(
+            "ddf",
+            own_tables.ddf_upsampling_ablation(),
+            _UPSAMPLING_ABLATION,
+            UPSAMPLING_ABLATION,
+            ("ddf_up_net",),
+            depth_notes.below,
+        ),
     )
     return {spec.id: spec for spec in declared}
 
@@ -162,6 +190,23 @@ _ABLATION = (
     Difference("top1"),
     Largest("max_grad_norm", "Largest gradient norm"),
     Seeds("top1"),
+)
+
+_TABLE_7 = (
+    *(kind(factor) for factor in (4, 8, 16) for kind in (DepthError, DepthDifference)),
+    DepthError(16, edge=True),
+    UpsamplerCost("params", "Params", "k", 1e3, factor=16),
+    UpsamplerCost("macs", "MACs", "G", 1e9, factor=16),
+    TrainedSeeds(),
+)
+
+_UPSAMPLING_ABLATION = (
+    DepthError(),
+    DepthDifference(),
+    DepthError(edge=True),
+    UpsamplerCost("params", "Params", "k", 1e3),
+    UpsamplerCost("macs", "MACs", "G", 1e9),
+    TrainedSeeds(),
 )
 
 
@@ -212,7 +257,7 @@ def build(
         id=spec.id,
         title=spec.title,
         caption=spec.table.caption,
-        columns=tuple(kind.column(spec.table) for kind in spec.kinds),
+        columns=tuple(_column(kind, setup, beside) for kind in spec.kinds),
         rows=tuple(
             TableRow(
                 row.id,
@@ -223,7 +268,7 @@ def build(
             )
             for row in chosen
         ),
-        notes=notes.below(spec.kinds, chosen, setup, beside),
+        notes=spec.notes(spec.kinds, chosen, setup, beside),
     )
 
 
@@ -252,6 +297,13 @@ def _rows(spec: TableSpec, rows: Iterable[str] | None) -> tuple[Row, ...]:
         return spec.table.rows
     wanted = {spec.table.row(row).id for row in rows}
     return tuple(row for row in spec.table.rows if row.id in wanted)
+
+
+def _column(kind: ColumnKind, setup: Setup, beside: Setup | None) -> TableColumn:
+    column = kind.column(setup.table)
+    if isinstance(kind, DepthColumn):
+        return replace(column, side_units=kind.side_units(setup, beside))
+    return column
 
 
 def _cell(kind: ColumnKind, row: Row, setup: Setup, beside: Setup | None) -> Cell:

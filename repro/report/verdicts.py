@@ -31,22 +31,26 @@ class Direction:
     """The effect lies above (or below) `null`; the paper puts it between `size`'s two ends.
 
     The ends differ where the size follows from rounded figures; `size` is None where the paper
-    gives none, and then the side is the whole claim.
+    gives none, and then the side is the whole claim. Where ours is in another unit than the paper's
+    (`same_unit`), the size cannot come back: at best the direction does.
     """
 
     above: bool
     size: tuple[float, float] | None = None
     null: float = 0.0
+    same_unit: bool = True
 
     def judge(self, low: float, high: float) -> Verdict:
         if not self.above:
             mirrored = None if self.size is None else (-self.size[1], -self.size[0])
-            return Direction(True, mirrored, -self.null).judge(-high, -low)
+            return Direction(True, mirrored, -self.null, self.same_unit).judge(-high, -low)
         if high < self.null or low == high == self.null:
             return Verdict.NOT_REPRODUCED
         if low <= self.null:
             return Verdict.INCONCLUSIVE
-        if self.size is None or (low <= self.size[1] and high >= self.size[0]):
+        if self.size is None:
+            return Verdict.REPRODUCED
+        if self.same_unit and low <= self.size[1] and high >= self.size[0]:
             return Verdict.REPRODUCED
         return Verdict.DIRECTION_ONLY
 

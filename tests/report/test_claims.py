@@ -67,6 +67,10 @@ def test_the_verdicts_of_a_whole_tree(tmp_path):
         "c22": Verdict.REPRODUCED,
         "c23": Verdict.REPRODUCED,
         "c24": Verdict.REPRODUCED,
+        "c29": Verdict.DIRECTION_ONLY,  # ahead by more than the paper has it
+        "c30": Verdict.DIRECTION_ONLY,
+        "c31": Verdict.REPRODUCED,
+        "c32": Verdict.REPRODUCED,
         "c34": Verdict.REPRODUCED,
     }
     assert {claim: found[claim] for claim in expected} == expected

@@ -12,7 +12,7 @@ import trees
 
 from repro.names import UnknownNameError
 from repro.report import command, html
-from repro.report.results import MissingResultError
+from repro.report.result_files import MissingResultError
 
 PARAMS = """\
 scale: smoke

@@ -6,13 +6,9 @@ import pytest
 import trees
 
 from repro.files import write_json, write_text
-from repro.report.results import (
-    CLASSIFICATION,
-    DDF_ABLATION,
-    BrokenResultError,
-    MissingResultError,
-    Results,
-)
+from repro.report.result_files import BrokenResultError, MissingResultError
+from repro.report.results import Results
+from repro.report.runs import CLASSIFICATION, DDF_ABLATION
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from repro import params
 from repro.names import UnknownNameError
 from repro.report import render, tables
 from repro.report.cells import Measured
-from repro.report.results import BrokenResultError, MissingResultError, Results
+from repro.report.result_files import BrokenResultError, MissingResultError
+from repro.report.results import Results
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import depth_trees
+
 from repro import papers
 from repro.files import write_json, write_text
 from repro.models.rows import BACKBONES, COUNTS, rows
@@ -65,12 +67,15 @@ COSTS |= {
     "resnet18": {"params": 11700000, "macs": 1800000000},
     "ddf_resnet18": {"params": 7700000, "macs": 400000000},
 }
+COSTS |= depth_trees.COSTS
 TIMINGS = {
     "conv": (120.0, 118.0, 123.0, 360.0),
     "dwconv": (20.0, 19.5, 20.6, 236.0),
     "pac": (900.0, 880.0, 950.0, 3400.0),
     "ddf": (46.0, 45.0, 48.0, 246.0),
     "ddf_unfold": (400.0, 390.0, 430.0, 2200.0),
+    "pac_up": (1500.0, 1450.0, 1600.0, 9000.0),
+    "ddf_up": (100.0, 98.0, 104.0, 700.0),
 }
 VARIANTS: dict[str, dict[str, list[Any]]] = {
     "ddf_resnet50": {"top1": [72.8, 74.2, 72.7], "max_grad_norm": [4.0, 5.0, 4.5]},
@@ -116,6 +121,7 @@ def whole(root: Path) -> Path:
     write_ablation(root)
     write_fdconv_ablation(root)
     write_comparison(root)
+    depth_trees.whole(root)
     write_json(root / "printed_costs.json", printed_costs())
     return root
 

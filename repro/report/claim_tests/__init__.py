@@ -11,6 +11,7 @@ from repro.report.claim_tests import (
     ddf_compared,
     ddf_counted,
     ddf_timed,
+    ddf_upsampling,
     fdconv_compared,
 )
 from repro.report.evidence import Test
@@ -20,6 +21,7 @@ TESTS: Mapping[str, Test] = {
     **ddf_compared.TESTS,
     **ddf_counted.TESTS,
     **ddf_timed.TESTS,
+    **ddf_upsampling.TESTS,
     **fdconv_compared.TESTS,
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from repro.report.claim_tests.printed import number
 from repro.report.evidence import Evidence, Test
-from repro.report.results import DDF_ABLATION
+from repro.report.runs import DDF_ABLATION
 from repro.report.verdicts import Direction, Effect, quotient
 
 

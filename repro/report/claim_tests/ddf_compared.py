@@ -8,7 +8,7 @@ from repro.papers import Row
 from repro.report import own_tables
 from repro.report.claim_tests.printed import number
 from repro.report.evidence import Evidence, Test
-from repro.report.results import COMPARISON
+from repro.report.runs import COMPARISON
 from repro.report.verdicts import Direction, Effect, quotient
 
 

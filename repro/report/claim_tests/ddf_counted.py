@@ -9,7 +9,8 @@ from repro.papers import value
 from repro.report.claim_tests.printed import number
 from repro.report.complexity import SIZE, at_size, predicted, slope, sweep
 from repro.report.evidence import Evidence, Test
-from repro.report.results import MissingResultError, Results
+from repro.report.result_files import MissingResultError
+from repro.report.results import Results
 from repro.report.verdicts import Direction, Effect, Within, quotient
 
 _ON_LAYERS = "counted on the built layers"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from repro.report.cells import Measured
 from repro.report.claim_tests.printed import number
 from repro.report.evidence import Evidence, Test, timing_basis
-from repro.report.results import MissingResultError
+from repro.report.result_files import MissingResultError
 from repro.report.verdicts import Direction, Effect, Within, quotient
 
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from repro.report.claim_tests.printed import number
 from repro.report.evidence import Evidence, Test
-from repro.report.results import COMPARISON, MissingResultError, Results
+from repro.report.result_files import MissingResultError
+from repro.report.results import Results
+from repro.report.runs import COMPARISON
 from repro.report.verdicts import Direction, Effect, Within, quotient, rounding
 
 _ROWS = {
