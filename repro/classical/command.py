@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from repro.classical.methods import METHODS
-from repro.classical.tuning import TunedParameters, central_crop, tune
+from repro.classical.tuning import tune_all
 from repro.data.low_resolution import SAMPLINGS
-from repro.data.rgbd import limited, load_rgbd, rgbd_names
+from repro.data.rgbd import load_rgbd, rgbd_names
 from repro.files import write_json
+from repro.params import load_section
+
+SECTION = "tune_upsamplers"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("--dataset", required=True, help=", ".join(rgbd_names()))
-    parser.add_argument("--frames", type=int, required=True, help="training frames, evenly spaced")
+    parser.add_argument("--scale", help=f"take the others from {SECTION}.<scale> of params.yaml")
+    parser.add_argument("--dataset", default="bundled_rgbd", help=", ".join(rgbd_names()))
+    parser.add_argument("--frames", type=int, default=2, help="training frames, evenly spaced")
     parser.add_argument("--factors", type=int, nargs="+", default=[4, 8, 16])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="default: all")
     parser.add_argument("--sampling", default="centre", help=", ".join(SAMPLINGS))
@@ -27,37 +29,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Tune every method at every factor and write what was found, and every trial."""
-    data = limited(load_rgbd(arguments.dataset), arguments.frames, None)
-    pairs = list(data.require_train())
-    if arguments.crop is not None:
-        pairs = [central_crop(pair, arguments.crop) for pair in pairs]
-    result: dict[str, Any] = {
-        "dataset": data.name,
-        "fingerprint": data.fingerprint,
-        "frames": [pair.name for pair in pairs],
-        "crop": arguments.crop,
-        "sampling": arguments.sampling,
-        "unit": data.unit,
-    }
-    for method in arguments.methods:
-        result[method] = {}
-        for factor in arguments.factors:
-            tuned = tune(method, pairs, factor, sampling=arguments.sampling)
-            result[method][factor] = _plain(tuned, data.unit_scale)
-            values = ", ".join(f"{name} {value:g}" for name, value in tuned.parameters.items())
-            print(
-                f"{method} {factor}x: {tuned.error * data.unit_scale:.3f} {data.unit} after "
-                f"{len(tuned.trials)} trials{'; ' * bool(values)}{values}"
+    names = ("dataset", "frames", "factors", "methods", "sampling", "crop")
+    options = {name: getattr(arguments, name) for name in names}
+    if arguments.scale is not None:
+        given = load_section(SECTION, arguments.scale)
+        if unknown := sorted(given.keys() - options.keys()):
+            raise ValueError(
+                f"{SECTION}.{arguments.scale} of params.yaml may set {', '.join(names)}; "
+                f"got {', '.join(unknown)}"
             )
-    write_json(arguments.out, result)
+        options |= given
+    data = load_rgbd(options.pop("dataset"))
+    found = tune_all(options.pop("methods"), data, options.pop("factors"), **options)
+    for method in found["methods"]:
+        for factor, entry in found[method].items():
+            values = ", ".join(f"{name} {value:g}" for name, value in entry["parameters"].items())
+            print(
+                f"{method} {factor}x: {entry['rmse']:.3f} {data.unit} after "
+                f"{len(entry['trials'])} trials{'; ' * bool(values)}{values}"
+            )
+    write_json(arguments.out, found)
     return 0
-
-
-def _plain(tuned: TunedParameters, unit_scale: float) -> dict[str, Any]:
-    """What JSON can hold, errors in the data's unit."""
-    trials = [replace(trial, error=trial.error * unit_scale) for trial in tuned.trials]
-    return {
-        "parameters": tuned.parameters,
-        "rmse": tuned.error * unit_scale,
-        "trials": [{"parameters": trial.parameters, "rmse": trial.error} for trial in trials],
-    }

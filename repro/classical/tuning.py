@@ -17,7 +17,7 @@ import torch
 
 from repro.classical.methods import METHODS, upsample
 from repro.data.low_resolution import alignment_offset, downsample, fill_holes
-from repro.data.rgbd_pairs import RGBDPair, crop_to_multiple
+from repro.data.rgbd_pairs import RGBDData, RGBDPair, crop_to_multiple, limited
 from repro.files import read_json
 from repro.names import require_known
 from repro.tasks.depth_error import rmse
@@ -114,6 +114,56 @@ def tune(
     return TunedParameters(
         method, factor, trials[best].parameters, trials[best].error, tuple(trials.values())
     )
+
+
+def tune_all(
+    methods: Sequence[str],
+    data: RGBDData,
+    factors: Sequence[int],
+    *,
+    frames: int,
+    sampling: str = "centre",
+    crop: int | None = None,
+) -> dict[str, Any]:
+    """Tune several methods at several factors, on the same training frames.
+
+    Args:
+        methods: of METHODS.
+        data: only its training pairs are looked at.
+        frames: how many of them, evenly spaced.
+        crop: use the middle of each, this wide and high; None takes it whole.
+    Returns:
+        Plain values: method -> factor, as text -> its parameters, their error and every trial,
+        errors in the data's unit; beside them what was tuned, and on what.
+    Raises:
+        ValueError: as `tune`; data without training pairs.
+    """
+    pairs = list(limited(data, frames, None).require_train())
+    if crop is not None:
+        pairs = [central_crop(pair, crop) for pair in pairs]
+    result: dict[str, Any] = {
+        "dataset": data.name,
+        "fingerprint": data.fingerprint,
+        "frames": [pair.name for pair in pairs],
+        "crop": crop,
+        "sampling": sampling,
+        "unit": data.unit,
+        "methods": list(methods),
+    }
+    for method in methods:
+        found = {factor: tune(method, pairs, factor, sampling=sampling) for factor in factors}
+        result[method] = {
+            str(factor): {
+                "parameters": tuned.parameters,
+                "rmse": tuned.error * data.unit_scale,
+                "trials": [
+                    {"parameters": trial.parameters, "rmse": trial.error * data.unit_scale}
+                    for trial in tuned.trials
+                ],
+            }
+            for factor, tuned in found.items()
+        }
+    return result
 
 
 def central_crop(pair: RGBDPair, size: int) -> RGBDPair:

@@ -30,6 +30,7 @@ class Upsampler:
         make: from the factor and `options` to the network.
         options: that make it this method.
         is_variant: it belongs to the ablation, not to Table 7.
+        enlarges: it interpolates the depth itself, and must know where the samples lie.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Upsampler:
     make: Callable[..., nn.Module]
     options: Mapping[str, Any] = field(default_factory=dict)
     is_variant: bool = False
+    enlarges: bool = False
 
 
 _PAC = "Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019 (arXiv 1904.05373)"
@@ -53,14 +55,18 @@ UPSAMPLERS: Mapping[str, Upsampler] = MappingProxyType(
             "DMSG",
             "Hui et al., Depth Map Super-Resolution by Deep Multi-Scale Guidance, ECCV 2016",
             DMSG,
+            enlarges=True,
         ),
-        "djf": Upsampler("DJF", "Li et al., Deep Joint Image Filtering, ECCV 2016", DJF),
+        "djf": Upsampler(
+            "DJF", "Li et al., Deep Joint Image Filtering, ECCV 2016", DJF, enlarges=True
+        ),
         "djf_plus": Upsampler(
             "DJF+",
             "Li et al., Joint Image Filtering with Deep Convolutional Networks, TPAMI 2019 "
             "(arXiv 1710.04200)",
             DJF,
             {"residual": True},
+            enlarges=True,
         ),
         "pac_net": Upsampler("PAC-Net", _PAC, PACNet),
         "pac_net_lite": Upsampler("PAC-Net-lite", _PAC, pac_net_lite),
@@ -79,12 +85,16 @@ def learned_names(*, variants: bool = False) -> list[str]:
     return [name for name, entry in UPSAMPLERS.items() if variants or not entry.is_variant]
 
 
-def build_upsampler(method: str, factor: int, **options: Any) -> nn.Module:
+def build_upsampler(
+    method: str, factor: int, *, offset: float | None = None, **options: Any
+) -> nn.Module:
     """A network for joint upsampling, freshly initialised.
 
     Args:
         method: a name of `UPSAMPLERS`.
         factor: a power of two, at least 2.
+        offset: where the first low-resolution sample lies, in pixels of the output, for networks
+            that enlarge the depth; the others learn it. None is (factor - 1) // 2.
         options: of the network's class; they win over the method's own.
     Returns:
         A module from low (N, 1, h, w) and rgb (N, 3, factor * h, factor * w) to
@@ -95,7 +105,8 @@ def build_upsampler(method: str, factor: int, **options: Any) -> nn.Module:
     """
     entry = UPSAMPLERS[require_known("learned upsampling method", method, UPSAMPLERS)]
     stage_count(factor)
-    return entry.make(factor, **{**entry.options, **options})
+    where = {"offset": offset} if entry.enlarges else {}
+    return entry.make(factor, **{**entry.options, **where, **options})
 
 
 @functools.cache
