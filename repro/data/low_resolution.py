@@ -74,8 +74,9 @@ def downsample(depth: Tensor, factor: int, sampling: str = "centre") -> Tensor:
         sampling: one of SAMPLINGS.
     Returns:
         (N, 1, H / factor, W / factor), dtype of depth. NaN where the sampled pixel is unknown
-        (centre, last), more than half of the cell is (area, which otherwise takes the mean of what
-        is known), or any pixel under the filter is (bicubic).
+        (centre, last), or more than half of the cell is (area, bicubic). Otherwise area takes the
+        mean of what is known, and bicubic gives unknown pixels the nearest known depth: its filter
+        is so wide that at 16x a few scattered holes would leave nothing known.
     Raises:
         UnknownNameError: no such sampling.
         ValueError: another shape, an integer dtype, or a size that the factor does not divide; see
@@ -188,20 +189,32 @@ def _cubic(distance: Tensor) -> Tensor:
     return torch.where(distance <= 1, near, torch.where(distance < 2, far, 0.0))
 
 
-def _cell_means(depth: Tensor, factor: int) -> Tensor:
+def _cells(depth: Tensor, factor: int) -> Tensor:
+    """(N, 1, h, factor, w, factor): the pixels of each cell."""
     number, _, height, width = depth.shape
-    cells = depth.reshape(number, 1, height // factor, factor, width // factor, factor)
-    known = (~cells.isnan()).sum((3, 5))
-    return torch.where(2 * known >= factor**2, cells.nanmean((3, 5)), torch.nan)
+    return depth.reshape(number, 1, height // factor, factor, width // factor, factor)
+
+
+def _mostly_unknown(depth: Tensor, factor: int) -> Tensor:
+    """(N, 1, h, w): whether more than half of a cell is unknown."""
+    return 2 * _cells(depth, factor).isnan().sum((3, 5)) > factor**2
+
+
+def _cell_means(depth: Tensor, factor: int) -> Tensor:
+    means = _cells(depth, factor).nanmean((3, 5))
+    return means.masked_fill(_mostly_unknown(depth, factor), torch.nan)
 
 
 def _filtered(depth: Tensor, factor: int) -> Tensor:
     """Bicubic with a filter as wide as the factor asks; at the edges the rest of it is rescaled."""
     rows, columns = (_reduction(size, factor).to(depth.device) for size in depth.shape[2:])
-    unknown = depth.isnan()
-    filtered = rows @ depth.double().masked_fill(unknown, 0) @ columns.T
-    touched = rows.ne(0).double() @ unknown.double() @ columns.ne(0).double().T
-    return filtered.masked_fill(touched > 0, torch.nan).to(depth.dtype)
+    filled = depth.to(torch.float64, copy=True)
+    for index in depth.isnan().any((1, 2, 3)).nonzero().flatten().tolist():
+        image = filled[index, 0].cpu().numpy()
+        if not np.isnan(image).all():
+            filled[index, 0] = torch.from_numpy(fill_holes(image)[0]).to(depth.device)
+    low = (rows @ filled @ columns.T).to(depth.dtype)
+    return low.masked_fill(_mostly_unknown(depth, factor), torch.nan)
 
 
 @cache

@@ -77,26 +77,38 @@ def test_an_unknown_sample_stays_unknown(sampling):
     assert low.isnan().nonzero().tolist() == [[0, 0, 1, 2]]
 
 
-def test_an_area_is_unknown_where_more_than_half_of_it_is():
-    depth = random_depth(1, 1, 4, 12)
-    depth[..., :2, :4] = torch.nan  # half of the first cell
-    depth[..., :2, 4:8] = depth[..., 2, 4] = torch.nan  # one more than half of the second
+@pytest.mark.parametrize("sampling", ["area", "bicubic"])
+def test_a_cell_is_unknown_where_more_than_half_of_it_is(sampling):
+    depth = random_depth(2, 1, 4, 12)
+    depth[0, :, :2, :4] = torch.nan  # half of the first cell
+    depth[0, :, :2, 4:8] = depth[0, :, 2, 4] = torch.nan  # one more than half of the second
+    low = downsample(depth, 4, sampling)
+    assert low[:, 0, 0].isnan().tolist() == [[False, True, False], [False, False, False]]
+    depth[1] = torch.nan
+    assert downsample(depth, 4, sampling)[1].isnan().all()
+
+
+def test_an_area_takes_the_mean_of_what_is_known():
+    depth = random_depth(1, 1, 4, 8)
+    depth[..., 1, 2] = depth[..., 3, 3] = torch.nan
     low = downsample(depth, 4, "area")[0, 0, 0]
-    assert low.isnan().tolist() == [False, True, False]
-    torch.testing.assert_close(low[0], depth[0, 0, 2:, :4].mean())
-    torch.testing.assert_close(low[2], depth[0, 0, :, 8:].mean())
+    torch.testing.assert_close(low[0], depth[0, 0, :, :4].nansum() / 14)
+    torch.testing.assert_close(low[1], depth[0, 0, :, 4:].mean())
 
 
-def test_a_bicubic_sample_is_unknown_if_its_filter_touches_an_unknown_pixel():
-    depth = random_depth(1, 1, 32, 64)
-    depth[0, 0, 9, 33] = torch.nan
+def test_a_bicubic_sample_sees_the_nearest_known_depth_in_a_hole():
+    depth = random_depth(2, 1, 32, 64)
+    clean = downsample(depth, 4, "bicubic")
+    depth[1, 0, 9, 33] = torch.nan
+    filled = depth.clone()
+    filled[1, 0] = torch.from_numpy(fill_holes(depth[1, 0].numpy())[0])
     low = downsample(depth, 4, "bicubic")
+    assert torch.equal(low, downsample(filled, 4, "bicubic"))
+    assert depth.isnan().sum() == 1  # not changed in place
     # The filter reaches 2 samples: rows 0..3 and columns 6..9 see row 9 and column 33.
-    seen = torch.zeros(8, 16, dtype=torch.bool)
-    seen[0:4, 6:10] = True
-    assert torch.equal(low[0, 0].isnan(), seen)
-    clean = downsample(random_depth(1, 1, 32, 64), 4, "bicubic")
-    assert torch.equal(low[0, 0][~seen], clean[0, 0][~seen])
+    seen = torch.zeros(2, 1, 8, 16, dtype=torch.bool)
+    seen[1, :, 0:4, 6:10] = True
+    assert torch.equal(low != clean, seen)
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
