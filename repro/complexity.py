@@ -247,7 +247,7 @@ _elements_of_output("elementwise", "exp", "log", "neg", "reciprocal", "clamp", "
 _FREE_NAMES = """
     view _unsafe_view reshape expand permute transpose t squeeze unsqueeze select slice split detach
     split_with_sizes alias clone copy _to_copy cat stack constant_pad_nd pixel_shuffle im2col
-    replication_pad2d flip index
+    replication_pad2d flip index unbind where scalar_tensor floor
     upsample_nearest2d
     empty empty_like new_empty zeros zeros_like new_zeros ones ones_like new_ones full full_like
     new_full fill zero arange view_as_real view_as_complex index_select index_copy

@@ -81,6 +81,19 @@ def test_gradients_reach_every_parameter(options):
         assert tensor.grad.abs().sum() > 0, name
 
 
+@pytest.mark.parametrize(("kernel_combine", "identity"), [("mul", 1.0), ("add", 0.0)])
+def test_without_channel_filters_the_spatial_ones_act_alone(kernel_combine, identity):
+    layer = DDFUp(8, 2, kernel_combine=kernel_combine, use_channel=False)
+    x = torch.randn(2, 8, 5, 4)
+    out = layer(x)
+    for i in range(4):
+        none = torch.full((2, 8, 3, 3), identity)
+        expected = filter_by_heads(
+            x, none, layer.spatial_branches[i](x), kernel_combine=kernel_combine
+        )
+        torch.testing.assert_close(out[:, :, i // 2 :: 2, i % 2 :: 2], expected)
+
+
 def test_copies_and_state():
     layer, other = DDFUp(8, squeeze_ratio=0.5), DDFUp(8, squeeze_ratio=0.5)
     x = torch.randn(1, 8, 4, 5)
