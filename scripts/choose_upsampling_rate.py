@@ -30,9 +30,9 @@ SEED = 100
 def main() -> None:
     parser = argparse.ArgumentParser(description="Learning rate of joint depth upsampling.")
     parser.add_argument("--dataset", default="nyu_depth_v2")
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=1)
     options = parser.parse_args()
 
     data = load_rgbd(options.dataset)

@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from repro import classical
 from repro.data.low_resolution import sample_offset
@@ -84,6 +86,15 @@ class UpsamplingRuns:
             for one in self.measured
             if (one.method, one.factor) == (method, factor) and one.upsample is not None
         )
+
+    def errors(self, method: str, factor: int) -> NDArray[np.float64]:
+        """RMSE of each test image, (seeds that finished, images); one row without seeds."""
+        rows = [
+            [error.rmse for error in one.errors]
+            for one in self.measured
+            if (one.method, one.factor) == (method, factor) and one.errors
+        ]
+        return np.array(rows)
 
 
 def run_upsampling(
