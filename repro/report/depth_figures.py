@@ -66,7 +66,10 @@ class DepthExample:
             found = f"{wrong}, low {self.low.shape}"
             raise ValueError(f"{self.name}: all maps must fit truth {(H, W)}, got {found}")
         top, left, height, width = crop = self.crop or (0, 0, H, W)
-        if any(end % factor for end in crop) or top + height > H or left + width > W:
+        inside = (
+            min(top, left) >= 0 < min(height, width) and top + height <= H and left + width <= W
+        )
+        if not inside or any(end % factor for end in crop):
             raise ValueError(
                 f"{self.name}: crop must lie in {(H, W)} and be multiples of {factor}, got {crop}"
             )

@@ -104,20 +104,17 @@ def write(
     return root / folder
 
 
-def break_down(root: Path, method: str, factor: int, seed: int) -> None:
-    """One seed of a method that was trained loses its figures at one factor."""
+def break_down(root: Path, method: str, factor: int, *seeds: int) -> None:
+    """Some seeds of a method that was trained lose their figures at one factor."""
     path = root / "joint_upsampling" / "metrics.json"
     content = read_json(path)
-    content["variants"][method][f"rmse_x{factor}"][seed] = None
+    for seed in seeds:
+        content["variants"][method][f"rmse_x{factor}"][seed] = None
+        content["variants"][method][f"edge_rmse_x{factor}"][seed] = None
     write_json(path, content)
     path = path.with_name("per_image.csv")
-    start = f"{method},{factor},{seed},"
-    lines = [
-        ",".join([*line.split(",")[:4], "nan", "nan", *line.split(",")[6:]])
-        if line.startswith(start)
-        else line
-        for line in path.read_text().splitlines()
-    ]
+    starts = tuple(f"{method},{factor},{seed}," for seed in seeds)
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(starts)]
     write_text(path, "\n".join(lines) + "\n")
 
 

@@ -25,8 +25,9 @@ FACTOR = 4
 
 
 @pytest.fixture(autouse=True)
-def closed():
-    yield
+def in_style():
+    with style.applied():
+        yield
     plt.close("all")
 
 
@@ -183,7 +184,7 @@ def test_nothing_to_draw_is_an_error(draw):
 
 def test_every_figure_is_drawn_without_a_warning():
     errors = {"bicubic": {4: Estimate(8.0, None, None, 1)}}
-    with warnings.catch_warnings(), style.applied():
+    with warnings.catch_warnings():
         warnings.simplefilter("error")
         plot_examples([example(), example(crop=(0, 0, 8, 8))], "cm").canvas.draw()
         plot_errors_by_factor(errors, "cm", {"bicubic": {4: 8.16}}).canvas.draw()

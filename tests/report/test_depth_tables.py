@@ -149,6 +149,14 @@ def test_a_seed_that_broke_down_is_counted(results):
     assert (row["rmse_x8_difference"].ours.n, row["rmse_x16_difference"].ours.n) == (3, 2)
 
 
+def test_a_method_that_broke_down_stays_empty(results):
+    depth_trees.break_down(results.root, "djf", 16, *depth_trees.SEEDS)
+    row = cells(tables.build("ddf_table7", results), "djf")
+    assert row["seeds"].ours == Measured("0 of 3")
+    assert (row["rmse_x16"].ours, row["rmse_x16_difference"].ours) == (None, None)
+    assert row["rmse_x8_difference"].ours is not None
+
+
 def test_the_ablation_compares_variants_at_one_factor(results):
     table = tables.build("ddf_upsampling_ablation", results)
     row = cells(table, "ddf_up_net_no_guidance")

@@ -56,6 +56,21 @@ def test_a_seed_that_broke_down_is_left_out_on_both_sides(results):
     assert difference(results, factor=8).n == 3
 
 
+def test_a_seed_without_all_its_figures_broke_down_too(results):
+    path = results.root / "joint_upsampling" / "per_image.csv"
+    (line,) = (own for own in path.read_text().splitlines() if own.startswith("djf,4,1,0003,"))
+    cells = line.split(",")
+    edit(results, "per_image.csv", line, ",".join([*cells[:4], "nan", "", *cells[6:]]))
+    assert results.image_errors(JOINT_UPSAMPLING, "djf", 4).seeds == (0, 2)
+
+
+def test_a_method_that_broke_down_in_every_seed_has_no_difference(results):
+    depth_trees.break_down(results.root, "pac_net", 4, *depth_trees.SEEDS)
+    assert difference(results) is None
+    assert difference(results, "jbu") is None
+    assert difference(results, factor=8).n == 3
+
+
 def test_images_without_edges_are_left_out_of_the_edge_error_alone(results):
     path = results.root / "joint_upsampling" / "per_image.csv"
     lines = [
