@@ -59,7 +59,7 @@ def test_a_dataset_is_found_in_its_archive(tmp_path, monkeypatch):
         tmp_path / "middlebury_rgbd" / "middlebury_rgbd.zip",
         [f"middlebury_rgbd/{n}" for n in names],
     )
-    folder = registry.locate("middlebury_rgbd", tmp_path)
+    folder = registry.locate("middlebury", tmp_path)
     assert (folder / "RGB" / "one.png").is_file()
 
 
@@ -67,4 +67,4 @@ def test_an_archive_of_something_else_says_what_it_holds(tmp_path, monkeypatch):
     monkeypatch.setattr(registry.paths, "build_dir", lambda: tmp_path / "build")
     zip_of(tmp_path / "middlebury_rgbd" / "middlebury_rgbd.zip", ["notes.txt"])
     with pytest.raises(DataError, match=r"Depth.*it holds notes\.txt"):
-        registry.locate("middlebury_rgbd", tmp_path)
+        registry.locate("middlebury", tmp_path)
