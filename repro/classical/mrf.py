@@ -20,8 +20,7 @@ from repro.classical.weighted_least_squares import (
 # not float. Smaller ones cost iterations (four times as many at 1e-4).
 LEAST_WEIGHT = 1e-2
 
-# The RMSE on NYU Depth V2 changes by less than 0.01 cm below this.
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 
 
 def mrf(
