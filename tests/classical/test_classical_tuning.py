@@ -124,7 +124,7 @@ def three_scenes(monkeypatch):
 
 def test_the_verb_writes_parameters_and_trials(three_scenes, tmp_path, capsys):
     path = tmp_path / "tuned.json"
-    words = f"tune --frames 2 --factors 4 8 --crop 28 --out {path}"
+    words = f"tune --frames 2 --factors 8 --crop 28 --out {path}"
     assert main(words.split()) == 0
     assert "jbu 8x: " in capsys.readouterr().out
     value = read_json(path)
