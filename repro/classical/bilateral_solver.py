@@ -1,7 +1,7 @@
 """FBS: the fast bilateral solver, smoothness between all pixels that are near and alike.
 
-Barron and Poole, The Fast Bilateral Solver, ECCV 2016. Written out here because OpenCV's packages
-are built without the library (Eigen) that its own solver needs.
+Barron and Poole, The Fast Bilateral Solver, ECCV 2016. Written out here because the solver of
+OpenCV needs Eigen, and opencv-contrib-python-headless 5.0 is built without it.
 """
 
 from __future__ import annotations
@@ -129,10 +129,9 @@ def bilateral_solver(
     Returns:
         (H, W), constant in every cell.
     Source: Barron and Poole, ECCV 2016, Eq. 1 and its form in bilateral space.
-    Deviates: one sigma for luma and chroma; a confidence that is constant between the samples
-        where the paper's falls with the distance; a sample between pixels counts as that of the
-        four around it, bilinearly; preconditioned with the diagonal alone, since the solve takes a
-        tenth of a second; no smoothing of the cells' edges afterwards.
+    Deviates: one sigma for luma and chroma. Targets and confidences of upsampling are ours; a
+        sample between pixels counts as one of the four around it, bilinearly. Preconditioned with
+        the diagonal alone. The edges of the cells are not smoothed afterwards.
     """
     grid = bilateral_grid(rgb, sigma_spatial, sigma_colour)
     interpolated = bilinear(low, rgb, factor, offset).ravel().astype(np.float64)
