@@ -1,11 +1,13 @@
 """FBS: the fast bilateral solver, smoothness between all pixels that are near and alike.
 
-Barron and Poole, The Fast Bilateral Solver, ECCV 2016. Written out here because OpenCV's packages
-are built without the library (Eigen) that its own solver needs.
+Barron and Poole, The Fast Bilateral Solver, ECCV 2016. Written out here because the solver of
+OpenCV needs Eigen, and opencv-contrib-python-headless 5.0 is built without it.
 """
 
 from __future__ import annotations
 
+import itertools
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,23 +66,19 @@ def bilateral_grid(
     luma, *chroma = np.einsum("ij,kj->ik", _YUV, rgb.reshape(-1, 3) / 255)
     colours = (luma, *(plane + 0.5 for plane in chroma))  # all in [0, 1]
     rows, columns = np.divmod(np.arange(H * W), W)
-    axes = [
-        rows / sigma_spatial,
-        columns / sigma_spatial,
-        *(plane / sigma_colour for plane in colours),
-    ]
+    axes = [(axis, sigma_spatial) for axis in (rows, columns)]
+    axes += [(plane, sigma_colour) for plane in colours]
     # A mixed-radix number names each cell; one unused digit keeps neighbours from wrapping over.
-    name, radix, radices = np.zeros(H * W, np.int64), 1, []
-    for axis in axes:
-        digit = np.floor(axis).astype(np.int64)
-        name += radix * digit
-        radices.append(radix)
-        radix *= int(digit.max()) + 2
-    if radix >= 2**63:
+    digits = [np.floor(axis / side).astype(np.int64) for axis, side in axes]
+    *radices, cells = itertools.accumulate(
+        (int(digit.max()) + 2 for digit in digits), operator.mul, initial=1
+    )
+    if cells >= 2**63:
         raise ValueError(
             f"sigma_spatial {sigma_spatial} and sigma_colour {sigma_colour} are too small for "
-            f"{H}x{W} pixels: {radix} cells"
+            f"{H}x{W} pixels: {cells} cells"
         )
+    name = sum(radix * digit for radix, digit in zip(radices, digits, strict=True))
     names, cell = np.unique(name, return_inverse=True)
     pairs = [_pairs(names, radix) for radix in radices]
     lower, upper = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
@@ -131,10 +129,9 @@ def bilateral_solver(
     Returns:
         (H, W), constant in every cell.
     Source: Barron and Poole, ECCV 2016, Eq. 1 and its form in bilateral space.
-    Deviates: one sigma for luma and chroma; a confidence that is constant between the samples
-        where the paper's falls with the distance; a sample between pixels counts as that of the
-        four around it, bilinearly; preconditioned with the diagonal alone, since the solve takes a
-        tenth of a second; no smoothing of the cells' edges afterwards.
+    Deviates: one sigma for luma and chroma. Targets and confidences of upsampling are ours; a
+        sample between pixels counts as one of the four around it, bilinearly. Preconditioned with
+        the diagonal alone. The edges of the cells are not smoothed afterwards.
     """
     grid = bilateral_grid(rgb, sigma_spatial, sigma_colour)
     interpolated = bilinear(low, rgb, factor, offset).ravel().astype(np.float64)

@@ -43,7 +43,9 @@ def guided_filter(
             "the guided filter needs OpenCV with its contributed modules: "
             f"pip install opencv-contrib-python-headless ({error})"
         ) from error
-    guide = rgb.astype(np.float32) / 255
     depth = bilinear(low, rgb, factor, offset)
-    result: npt.NDArray[np.float32] = ximgproc.guidedFilter(guide, depth, radius, epsilon)
+    # Colours in [0, 255], epsilon with them: of colours in [0, 1] most windows' covariance has a
+    # determinant that OpenCV takes for zero, and then filters without the guidance.
+    guide = rgb.astype(np.float32)
+    result: npt.NDArray[np.float32] = ximgproc.guidedFilter(guide, depth, radius, epsilon * 255**2)
     return result

@@ -39,7 +39,7 @@ class ClassicalMethod:
 
 
 _SIGMA_COLOUR = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
-_DATA_WEIGHT = (1.0, 10.0, 100.0, 1000.0)
+_DATA_WEIGHT = (1.0, 10.0, 100.0, 1000.0)  # at 1000, samples are all but kept
 
 _METHODS = (
     ClassicalMethod("bilinear", "Bilinear", "-", bilinear, {}),
@@ -66,7 +66,7 @@ _METHODS = (
         {
             "data_weight": _DATA_WEIGHT,
             "sigma_colour": _SIGMA_COLOUR,
-            "sigma_depth": (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+            "sigma_depth": (0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
         },
     ),
     ClassicalMethod(
@@ -75,9 +75,9 @@ _METHODS = (
         "Barron and Poole, ECCV 2016",
         bilateral_solver,
         {
-            "sigma_spatial": (2.0, 4.0, 8.0, 16.0),
-            "sigma_colour": (0.03, 0.06, 0.12, 0.25, 0.5),
-            "smoothness": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+            "sigma_spatial": (1.0, 2.0, 4.0, 8.0),
+            "sigma_colour": (0.03, 0.06, 0.12, 0.25),
+            "smoothness": (0.1, 0.3, 1.0, 3.0, 10.0),
             "confidence": (0.001, 0.01, 0.1, 1.0),
         },
     ),
@@ -86,7 +86,7 @@ _METHODS = (
         "JBU",
         "Kopf et al., SIGGRAPH 2007",
         joint_bilateral,
-        {"sigma_spatial": (0.35, 0.5, 0.7, 1.0), "sigma_colour": (0.05, 0.1, 0.2, 0.4, 0.8)},
+        {"sigma_spatial": (0.25, 0.35, 0.5, 0.7, 1.0), "sigma_colour": (0.05, 0.1, 0.2, 0.4, 0.8)},
     ),
 )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ import torch
 from repro.classical.methods import METHODS, upsample
 from repro.data.low_resolution import alignment_offset, downsample, fill_holes
 from repro.data.rgbd_pairs import RGBDData, RGBDPair, crop_to_multiple, limited
-from repro.files import read_json
 from repro.names import require_known
 from repro.tasks.depth_error import rmse
 
@@ -60,9 +58,9 @@ def tune(
 ) -> TunedParameters:
     """Find the parameters with the least mean error over `pairs`, by coordinate descent.
 
-    From the middle of the method's grid, one parameter at a time goes up, or else down, as long as
-    the error falls, until no parameter moves any more. That is a local optimum of the grid. A
-    method without parameters has one trial.
+    From the middle of the method's grid, one parameter at a time takes the best of all its values,
+    until none moves any more. That point may be a local optimum of the grid. A method without
+    parameters has one trial.
 
     Args:
         method: one of METHODS.
@@ -101,16 +99,10 @@ def tune(
     while moved:
         moved = False
         for axis, size in enumerate(sizes):
-            for step in (1, -1):
-                went = False
-                while 0 <= best[axis] + step < size:
-                    point = (*best[:axis], best[axis] + step, *best[axis + 1 :])
-                    if error(point) >= error(best):
-                        break
-                    best, went = point, True
-                moved |= went
-                if went:
-                    break
+            line = [(*best[:axis], index, *best[axis + 1 :]) for index in range(size)]
+            least = min(line, key=error)
+            if error(least) < error(best):
+                best, moved = least, True
     return TunedParameters(
         method, factor, trials[best].parameters, trials[best].error, tuple(trials.values())
     )
@@ -167,39 +159,12 @@ def tune_all(
 
 
 def central_crop(pair: RGBDPair, size: int) -> RGBDPair:
-    """The middle of a pair, at most size x size."""
+    """The middle of a pair, at most size x size; ValueError where size is below 1."""
+    if size < 1:
+        raise ValueError(f"crop must be at least 1, got {size}")
     top, left = (max(side - size, 0) // 2 for side in pair.depth.shape)
     window = np.s_[top : top + size, left : left + size]
     return replace(pair, rgb=pair.rgb[window], depth=pair.depth[window])
-
-
-def read_tuned(path: Path) -> dict[str, dict[int, dict[str, float]]]:
-    """Parameters by method and factor, from a file that `python -m repro tune` wrote.
-
-    Raises:
-        OSError: there is no such file.
-        ValueError: it holds no parameters of some method, or of one of its factors; names it.
-    """
-    value = read_json(path)
-    tuned: dict[str, dict[int, dict[str, float]]] = {}
-    for method, entry in METHODS.items():
-        factors = value.get(method) if isinstance(value, dict) else None
-        if not isinstance(factors, dict) or not factors:
-            raise ValueError(f"{path} holds no parameters of {method}; write it again")
-        tuned[method] = {
-            int(factor): _parameters_of(
-                path, f"{method} at factor {factor}", found, set(entry.grid)
-            )
-            for factor, found in factors.items()
-        }
-    return tuned
-
-
-def _parameters_of(path: Path, what: str, found: Any, names: set[str]) -> dict[str, float]:
-    parameters = found.get("parameters") if isinstance(found, dict) else None
-    if not isinstance(parameters, dict) or set(parameters) != names:
-        raise ValueError(f"{path}: {what} must have parameters {sorted(names)}, got {parameters}")
-    return parameters
 
 
 def _frame(
