@@ -117,7 +117,7 @@ def bilateral_solver(
 
     With one value y per cell, x = S'y, that is
     (smoothness (D_m - D_n B D_n) + diag(S c)) y = S (c t): t are the samples, with c = 1, and at
-    every pixel, with c = confidence, the bilinear interpolation.
+    every pixel, with c = confidence / factor^2, the bilinear interpolation.
 
     Args:
         low: (h, w).
@@ -125,7 +125,8 @@ def bilateral_solver(
         sigma_spatial: side of a cell in pixels.
         sigma_colour: side of a cell in luma and in chroma, of colours in [0, 1].
         smoothness: the paper's lambda.
-        confidence: of the interpolation between the samples, above 0.
+        confidence: of the interpolation of all pixels around a sample together, beside 1 of the
+            sample itself; above 0.
     Returns:
         (H, W), constant in every cell.
     Source: Barron and Poole, ECCV 2016, Eq. 1 and its form in bilateral space.
@@ -136,8 +137,9 @@ def bilateral_solver(
     grid = bilateral_grid(rgb, sigma_spatial, sigma_colour)
     interpolated = bilinear(low, rgb, factor, offset).ravel().astype(np.float64)
     sampling = sampling_matrix(low.shape, factor, offset)
-    weight = sampling.T @ np.ones(low.size) + confidence
-    weighted = sampling.T @ low.ravel().astype(np.float64) + confidence * interpolated
+    each = confidence / factor**2
+    weight = sampling.T @ np.ones(low.size) + each
+    weighted = sampling.T @ low.ravel().astype(np.float64) + each * interpolated
 
     scale, mass = grid.balance()
     scaling = sparse.diags_array(scale)

@@ -39,7 +39,7 @@ class ClassicalMethod:
 
 
 _SIGMA_COLOUR = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
-_DATA_WEIGHT = (1.0, 10.0, 100.0, 1000.0)  # at 1000, samples are all but kept
+_DATA_WEIGHT = (10.0, 100.0, 1000.0)  # at 1000, samples are all but kept
 
 _METHODS = (
     ClassicalMethod("bilinear", "Bilinear", "-", bilinear, {}),
@@ -78,7 +78,7 @@ _METHODS = (
             "sigma_spatial": (1.0, 2.0, 4.0, 8.0),
             "sigma_colour": (0.03, 0.06, 0.12, 0.25),
             "smoothness": (0.1, 0.3, 1.0, 3.0, 10.0),
-            "confidence": (0.001, 0.01, 0.1, 1.0),
+            "confidence": (0.1, 0.3, 1.0, 3.0, 10.0),
         },
     ),
     ClassicalMethod(

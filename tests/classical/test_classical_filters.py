@@ -136,11 +136,11 @@ def test_bilateral_solver_is_the_definition(offset, monkeypatch):
     balanced = np.diag(scale) @ blur @ np.diag(scale)
     smooth = np.diag(balanced.sum(1)) - balanced
     sampling = sampling_matrix(low.shape, 4, offset)
-    confidence = sampling.T @ np.ones(low.size) + 0.2
-    target = sampling.T @ low.ravel() + 0.2 * bilinear(low, rgb, 4, offset).ravel()
+    confidence = sampling.T @ np.ones(low.size) + 3.2 / 4**2
+    target = sampling.T @ low.ravel() + 3.2 / 4**2 * bilinear(low, rgb, 4, offset).ravel()
     y = np.linalg.solve(0.7 * smooth + np.diag(splat @ confidence), splat @ target)
     out = bilateral_solver(
-        low, rgb, 4, offset, sigma_spatial=3.0, sigma_colour=0.31, smoothness=0.7, confidence=0.2
+        low, rgb, 4, offset, sigma_spatial=3.0, sigma_colour=0.31, smoothness=0.7, confidence=3.2
     )
     assert len(cells) < rgb[..., 0].size  # some hold more than one pixel
     assert np.count_nonzero(blur) > len(cells)  # and some are neighbours

@@ -80,7 +80,7 @@ SHARP = {
     "mrf": {"data_weight": 1000.0, "sigma_colour": 0.05},
     "gf": {"radius": 6, "epsilon": 1e-4},
     "ham": {"data_weight": 1000.0, "sigma_colour": 0.05, "sigma_depth": 0.2},
-    "fbs": {"sigma_spatial": 4.0, "sigma_colour": 0.1, "smoothness": 1.0, "confidence": 0.001},
+    "fbs": {"sigma_spatial": 4.0, "sigma_colour": 0.1, "smoothness": 1.0, "confidence": 0.1},
     "jbu": {"sigma_spatial": 0.5, "sigma_colour": 0.1},
 }
 

@@ -44,14 +44,29 @@ def height(prediction, truth):
     return float(prediction[0, 0])
 
 
+def test_the_better_of_two_descents_is_kept(monkeypatch):
+    errors = {(0, 0): 3, (0, 1): 4, (0, 2): 5, (1, 0): 4, (1, 1): 2, (1, 2): 4}
+    errors |= {(2, 0): 5, (2, 1): 4, (2, 2): 1}  # (1, 1) and (2, 2) are both lower than their lines
+    method = ClassicalMethod("pits", "", "", np.copy, {"a": (0, 1, 2), "b": (0, 1, 2)})
+    monkeypatch.setattr(tuning, "METHODS", {"pits": method})
+
+    def error(name, low, rgb, factor, *, offset, a, b):
+        return np.full(rgb.shape[:2], errors[a, b])
+
+    monkeypatch.setattr(tuning, "upsample", error)
+    assert tune("pits", [scene()], 4, metric=height).parameters == {"a": 2, "b": 2}
+    errors[1, 1] = 0
+    assert tune("pits", [scene()], 4, metric=height).parameters == {"a": 1, "b": 1}
+
+
 @pytest.mark.usefixtures("bowl")
 def test_descent_finds_the_bottom_and_keeps_every_trial():
     tuned = tune("bowl", [scene()], 4, metric=height)
     assert tuned.parameters == {"a": 5, "b": 1.0}
     assert tuned.error == 0
     points = [tuple(trial.parameters.values()) for trial in tuned.trials]
-    assert points[0] == (3, 2.0)  # the middle
     assert len(points) == len(set(points)) < 20  # fewer than the grid has
+    assert {(3, 2.0), (5, 4.0)} <= set(points)  # both starts, the middle and the end
     assert tuned.error == min(trial.error for trial in tuned.trials)
     # A local optimum: both neighbours along both axes were tried.
     assert {(4, 1.0), (5, 0.5), (5, 2.0)} <= set(points)
