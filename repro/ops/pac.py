@@ -136,7 +136,7 @@ def pac_transposed(
         columns, v = _phase(b, K, stride, reach)
         seen = (slice(None), slice(None), rows, columns)
         here = guidance[:, :, a::stride, b::stride].flatten(2)[:, :, None, None]
-        kernel = (centres[seen] - here).square().sum(1, keepdim=True).mul(-0.5).exp()
+        kernel = (centres[seen] - here).square_().sum(1, keepdim=True).mul(-0.5).exp()
         if inside is not None:
             kernel = kernel * inside[seen]
             total = kernel.sum((2, 3), keepdim=True)
