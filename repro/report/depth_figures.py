@@ -28,6 +28,9 @@ _DOTS: dict[str, Any] = {
     "markeredgewidth": 0.6,
     "zorder": 3,
 }
+# Where both lie on one spot, both are seen.
+_FILLED: dict[str, Any] = {"markersize": 4.5, "zorder": 4}
+_HOLLOW: dict[str, Any] = {"markersize": 8, "markerfacecolor": "none", "zorder": 3}
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ def plot_sampling(
     """Which sampling gives the printed error: a dot a combination, a vertical line the print.
 
     A line is a way to sample the depth and to place the samples again; a filled dot is the mean
-    over images, a hollow one the pooled error.
+    over images, a larger hollow one the pooled error.
 
     Args:
         trials: columns method, sampling, alignment, factor, convention, rmse; see
@@ -228,16 +231,9 @@ def plot_sampling(
         for trial in trials[trials["factor"] == factor].itertuples(index=False):
             look = style.look(str(trial.method))
             height = ways.index((trial.sampling, trial.alignment))
-            filled = trial.convention == "per_image"
             shift = 0.3 * ((methods.index(trial.method) + 0.5) / len(methods) - 0.5)
-            axis.plot(
-                trial.rmse,
-                height + shift,
-                look.marker,
-                color=look.colour,
-                markerfacecolor=None if filled else "white",
-                zorder=3,
-            )
+            form = _FILLED if trial.convention == "per_image" else _HOLLOW
+            axis.plot(trial.rmse, height + shift, look.marker, color=look.colour, **form)
         if printed and factor in printed:
             axis.axvline(printed[factor], color=style.BLACK, linestyle="--", linewidth=1.2)
         axis.set(title=f"{factor}×", xlabel=f"RMSE ({unit})")
@@ -303,8 +299,8 @@ def _sampling_legend(methods: Sequence[str], printed: Mapping[int, float] | None
     ]
     dot: dict[str, Any] = {"color": style.GREY, "marker": "o", "linestyle": ""}
     handles += [
-        Line2D([], [], label="mean over images", **dot),
-        Line2D([], [], label="pooled", markerfacecolor="white", **dot),
+        Line2D([], [], label="mean over images", **dot, **_FILLED),
+        Line2D([], [], label="pooled", **dot, **_HOLLOW),
     ]
     if printed:
         handles.append(Line2D([], [], color=style.BLACK, linestyle="--", label="printed Bicubic"))

@@ -161,7 +161,7 @@ def test_the_sampling_study_has_a_line_a_combination_and_the_printed_error():
     assert labels == ["centre / exact", "last / exact"]
     dots = [line for line in left.lines if line.get_linestyle() == "None"]
     assert len(dots) == 8
-    assert sum(line.get_markerfacecolor() == "white" for line in dots) == 4
+    assert sum(line.get_markerfacecolor() == "none" for line in dots) == 4
     assert [list(line.get_xdata()) for line in left.lines if line not in dots] == [[8.16, 8.16]]
     assert all(line.get_linestyle() == "None" for line in right.lines)
 
