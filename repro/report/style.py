@@ -103,6 +103,7 @@ _LOOKS: Mapping[str, Look] = {
     "ddf_up_net_kernel_5": Look(GREEN, "p", "k = 5"),
     "ddf_up_net_add": Look(ORANGE, "P", "add"),
     "ddf_up_net_narrow": Look(SKY, "h", "half the width"),
+    "ddf_up_net_l1": Look(PURPLE, "v", "L1 loss"),
 }
 
 # Text sizes suit a figure seven inches wide, read at the width of a page.

@@ -117,6 +117,11 @@ def test_an_image_without_edges_has_no_edge_error():
     assert found.edge_pixels == 0
 
 
+def test_a_variant_may_have_a_loss_of_its_own():
+    made = JointUpsamplingTask("ddf_up_net_l1", 4, small_data(), crop=16, held_out=1)
+    assert made.loss == made.identity()["loss"] == "l1"
+
+
 def test_identity_names_what_decides_the_result():
     first = task().identity()
     assert first != task(crop=32).identity()
