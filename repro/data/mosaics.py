@@ -26,8 +26,9 @@ SIZE = 128
 TRAIN_MOSAICS, TEST_MOSAICS = 200, 100
 CELLS = (4, 7)  # at least, at most
 BLOBS = (1, 3)
-LARGEST_ZOOM = 1.3  # of the texture, either way
-NOISE = 10.0  # largest standard deviation, in bytes
+LARGEST_ZOOM = 1.2  # of the texture, either way
+LARGEST_TURN = 20.0  # degrees, either way
+NOISE = 6.0  # largest standard deviation, in bytes
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels of the source."""
@@ -122,7 +123,7 @@ def _mosaic(
     for piece, label in enumerate(classes):
         inside = pieces == piece
         grey = _sampled(textures[label], rows[inside], columns[inside], random)  # (pixels,)
-        contrast = random.uniform(0.45, 0.9)
+        contrast = random.uniform(0.6, 0.9)
         brightness = random.uniform(0, 1 - contrast) * 255
         tint = random.uniform(0.75, 1.0, 3).astype(np.float32)
         pixels[inside] = (contrast * grey + brightness)[:, None] * tint
@@ -190,7 +191,8 @@ def _sampled(
 ) -> NDArray[np.float32]:
     """Values (n,) of a turned, scaled, shifted and perhaps mirrored texture at n pixels."""
     limit = math.log(LARGEST_ZOOM)
-    scale, turn = math.exp(random.uniform(-limit, limit)), random.uniform(0, 2 * math.pi)
+    scale = math.exp(random.uniform(-limit, limit))
+    turn = math.radians(random.uniform(-LARGEST_TURN, LARGEST_TURN))
     mirror = 1 if random.random() < 0.5 else -1
     down, right = random.uniform(0, texture.shape).tolist()
     cos, sin = scale * math.cos(turn), scale * math.sin(turn)
