@@ -14,7 +14,7 @@ from repro.data.batches import Batch, epoch_order
 from repro.data.segmentation_crops import CropBatches, RandomCrops, WholeImages
 from repro.data.segmentation_images import IGNORE, SegmentationData
 from repro.tasks.segmentation_inference import Inference, image_areas
-from repro.tasks.segmentation_metric import mean_iou, pixel_accuracy
+from repro.tasks.segmentation_metric import ClassAreas, mean_iou, pixel_accuracy
 from repro.training.source import source_digest
 
 MULTI_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -109,12 +109,25 @@ class SegmentationTask:
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         """Mean IoU and pixel accuracy over all images, in percent."""
-        inference = replace(self.inference, softmax=not has_losses(model))
-        areas = image_areas(model, batches, self.data.num_classes, inference).total()
+        areas = self.areas(model, batches).total()
         return {
             "miou": 100 * float(mean_iou(areas)),
             "pixel_accuracy": 100 * float(pixel_accuracy(areas)),
         }
+
+    def areas(
+        self, model: nn.Module, batches: Iterable[Batch], inference: Inference | None = None
+    ) -> ClassAreas:
+        """What the figures, and intervals over images, follow from: (images, classes).
+
+        Args:
+            model: made by `build_model`, or the network itself; in evaluation mode.
+            batches: those of `test_batches`, on any device.
+            inference: how they are predicted, at several scales for instance; None takes the
+                task's. Its `softmax` is decided by the model.
+        """
+        inference = replace(inference or self.inference, softmax=not has_losses(model))
+        return image_areas(model, batches, self.data.num_classes, inference)
 
 
 class WithLosses(nn.Module):
@@ -137,8 +150,8 @@ class WithLosses(nn.Module):
 
 
 def has_losses(model: nn.Module) -> bool:
-    """Whether a model that `SegmentationTask.build_model` made computes its losses itself."""
-    return bool(getattr(model, "gives_losses", False))
+    """Whether a segmenter computes its losses itself; then its scores are probabilities."""
+    return bool(getattr(model, "gives_losses", hasattr(model, "losses")))
 
 
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:

@@ -87,26 +87,32 @@ def test_own_losses_are_computed_within_the_forward_pass(data):
     assert not has_losses(task_of(data).build_model())
 
 
+class Undecided(torch.nn.Module):
+    """Class 0 has 0.5 and 0.5, class 1 has 0.95 and 0: the mean decides for 0, softmax for 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.calls = 0
+
+    def forward(self, x):
+        scores = torch.zeros(len(x), 8, *x.shape[-2:])
+        scores[:, 0], scores[:, 1] = 0.5, (0.95, 0.0)[self.calls % 2]
+        self.calls += 1
+        return scores
+
+
 def test_scores_of_a_network_with_losses_are_no_logits(data):
-    seen = []
-
-    class Scored(torch.nn.Module):
-        def forward(self, x):
-            scores = torch.zeros(len(x), 8, *x.shape[-2:])
-            # Mirrored, class 1 has 0.9 against 0.8; straight, class 0 has 1.0 against 0.05.
-            seen.append(len(seen) % 2)
-            scores[:, 0], scores[:, 1] = (0.8, 0.9) if seen[-1] else (1.0, 0.05)
-            return scores
-
+    class WithOwn(Undecided):
         def losses(self, images, labels):
             raise NotImplementedError
 
-    inference = Inference(flip=True)
-    task = task_of(data, inference=inference)
-    model = WithLosses(Scored())
-    model.register_parameter("weight", torch.nn.Parameter(torch.zeros(())))
-    truth = [(torch.zeros(1, 3, 32, 32), torch.zeros(1, 32, 32, dtype=torch.int64))]
-    assert task.evaluate(model.eval(), truth)["pixel_accuracy"] == 100
+    task = task_of(data, inference=Inference(flip=True))
+    zeros = [(torch.zeros(1, 3, 32, 32), torch.zeros(1, 32, 32, dtype=torch.int64))]
+    assert task.evaluate(WithLosses(WithOwn()), zeros)["pixel_accuracy"] == 100
+    assert task.evaluate(Undecided(), zeros)["pixel_accuracy"] == 0
+    areas = task.areas(WithOwn(), zeros, Inference((1.0, 1.0)))
+    assert areas.right[0, 0] == areas.true[0, 0] == 32 * 32
 
 
 def test_the_identity_names_what_decides(data):
