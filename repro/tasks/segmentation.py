@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import torch
@@ -24,9 +24,9 @@ MULTI_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 class Builder(Protocol):
     """Makes an untrained segmenter; a plain function of a module.
 
-    In evaluation the segmenter maps (N, 3, H, W) to scores (N, num_classes, H, W). In training it
-    either does the same, and learns by cross-entropy, or has `losses(images, labels)`, which gives
-    named scalars and leaves out pixels labelled `IGNORE`.
+    The segmenter maps (N, 3, H, W) to logits (N, num_classes, H, W). It learns by cross-entropy, or
+    by its own `losses(images, labels)`, which gives named scalars and leaves out pixels labelled
+    `IGNORE`.
     """
 
     __module__: str
@@ -46,8 +46,7 @@ class SegmentationTask:
         size: "small" or "full", for `build`.
         build: makes the network.
         crop: how training images are cut; None takes windows of 256 x 256.
-        inference: how test images are predicted; None takes one scale, not mirrored. Whether the
-            output is turned into probabilities is decided by the network: not if it has `losses`.
+        inference: how test images are predicted; None takes one scale, not mirrored.
         options: further arguments of `build`.
     """
 
@@ -102,7 +101,7 @@ class SegmentationTask:
 
     def losses(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         images, labels = batch
-        if has_losses(model):
+        if getattr(model, "gives_losses", False):  # made by build_model
             parts: Mapping[str, Tensor] = model(images, labels)
             return parts
         return {"loss": cross_entropy(model(images), labels)}
@@ -121,20 +120,19 @@ class SegmentationTask:
         """What the figures, and intervals over images, follow from: (images, classes).
 
         Args:
-            model: made by `build_model`, or the network itself; in evaluation mode.
+            model: in evaluation mode.
             batches: those of `test_batches`, on any device.
             inference: how they are predicted, at several scales for instance; None takes the
-                task's. Its `softmax` is decided by the model.
+                task's.
         """
-        inference = replace(inference or self.inference, softmax=not has_losses(model))
-        return image_areas(model, batches, self.data.num_classes, inference)
+        return image_areas(model, batches, self.data.num_classes, inference or self.inference)
 
 
 class WithLosses(nn.Module):
     """Makes a network's `losses` part of its forward pass, which alone runs in mixed precision.
 
     Shape:
-        images (N, 3, H, W) to scores; with labels (N, H, W) to a mapping of named losses.
+        images (N, 3, H, W) to logits; with labels (N, H, W) to a mapping of named losses.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -149,27 +147,22 @@ class WithLosses(nn.Module):
         return losses(images, labels)
 
 
-def has_losses(model: nn.Module) -> bool:
-    """Whether a segmenter computes its losses itself; then its scores are probabilities."""
-    return bool(getattr(model, "gives_losses", hasattr(model, "losses")))
-
-
-def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of the labelled pixels; zero, with zero gradients, where there is none.
 
     Args:
-        scores: (N, classes, H, W).
+        logits: (N, classes, H, W).
         labels: (N, H, W), `IGNORE` where there is no label.
     Raises:
         ValueError: the sizes differ.
     """
-    if scores.shape[:1] + scores.shape[2:] != labels.shape:
+    if logits.shape[:1] + logits.shape[2:] != labels.shape:
         raise ValueError(
-            f"scores must be (N, classes, H, W) for labels {tuple(labels.shape)}, got "
-            f"{tuple(scores.shape)}"
+            f"logits must be (N, classes, H, W) for labels {tuple(labels.shape)}, got "
+            f"{tuple(logits.shape)}"
         )
     # As a list of pixels: PyTorch's sum over images of pixels does not repeat exactly on a GPU.
-    pixels = scores.movedim(1, -1).flatten(0, -2)  # (N * H * W, classes)
+    pixels = logits.movedim(1, -1).flatten(0, -2)  # (N * H * W, classes)
     total = F.cross_entropy(pixels, labels.flatten(), ignore_index=IGNORE, reduction="sum")
     count = torch.count_nonzero(labels != IGNORE)
     return total / count.clamp_min(1)

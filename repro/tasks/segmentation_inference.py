@@ -20,21 +20,18 @@ class Inference:
     At factor 1 the image keeps its pixels: zeros (the mean colour) fill it up, on the right and at
     the bottom, to multiples of `stride`, and what the network says of them is cut off. At any other
     factor the image is resampled anyway, so straight to the nearest multiples of `stride`; the
-    aspect changes by that much. Scores are brought back to the image's size, bilinear, turned into
-    probabilities unless the network gives some, and averaged over factors and mirrorings.
+    aspect changes by that much. Logits are brought back to the image's size, bilinear, turned into
+    probabilities, and averaged over factors and mirrorings.
 
     Attributes:
         scales: factors of the image's size.
         flip: whether each is also predicted mirrored.
         stride: what the sides that the network sees are multiples of.
         short_side: the shorter side at factor 1; None takes the image as it is.
-        softmax: whether the network's output must be turned into probabilities; mask classifiers
-            (Mask2Former, MaskDINO) give sums of products of such.
     Raises:
         ValueError: a number out of range.
-    Source: MMSegmentation's test-time augmentation (`aug_test`), Mask2Former's for mask
-        classifiers.
-    Deviates: they round scaled sizes to whole pixels, not to multiples, and leave the rest to the
+    Source: MMSegmentation's test-time augmentation (`aug_test`).
+    Deviates: it rounds scaled sizes to whole pixels, not to multiples, and leaves the rest to the
         network; shrinking averages pixels here.
     """
 
@@ -42,7 +39,6 @@ class Inference:
     flip: bool = False
     stride: int = 32
     short_side: int | None = None
-    softmax: bool = True
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) <= 0:
@@ -52,11 +48,11 @@ class Inference:
                 f"stride and short_side must be at least 1, got {self.stride}, {self.short_side}"
             )
 
-    def scores(self, model: nn.Module, images: Tensor) -> Tensor:
-        """The mean score of each class at each pixel.
+    def probabilities(self, model: nn.Module, images: Tensor) -> Tensor:
+        """The mean probability of each class at each pixel.
 
         Args:
-            model: in evaluation mode; (N, 3, h, w) to (N, classes, h, w).
+            model: in evaluation mode; (N, 3, h, w) to logits (N, classes, h, w).
             images: (N, 3, H, W), normalised, on the model's device.
         Returns:
             (N, classes, H, W) float32.
@@ -68,11 +64,11 @@ class Inference:
         for scale in self.scales:
             for mirrored in (False, True)[: 1 + self.flip]:
                 seen, kept = self._seen(images.flip(-1) if mirrored else images, scale)
-                scores = _output(model, seen)[..., : kept[0], : kept[1]]
+                logits = _logits(model, seen)[..., : kept[0], : kept[1]]
                 if kept != size:
-                    scores = F.interpolate(scores, size, mode="bilinear", align_corners=False)
-                scores = scores.softmax(1) if self.softmax else scores
-                total = total + (scores.flip(-1) if mirrored else scores)
+                    logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+                found = logits.softmax(1)
+                total = total + (found.flip(-1) if mirrored else found)
         return total / (len(self.scales) * (1 + self.flip))
 
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
@@ -114,24 +110,24 @@ def image_areas(
     Returns:
         (images, num_classes), in the order of the batches.
     Raises:
-        ValueError: there is no image; or as `Inference.scores` and `confusion`.
+        ValueError: there is no image; or as `Inference.probabilities` and `confusion`.
     """
     device = next(model.parameters()).device
     parts = []
     with torch.no_grad():
         for x, y in batches:
-            predicted = inference.scores(model, x.to(device)).argmax(1)
+            predicted = inference.probabilities(model, x.to(device)).argmax(1)
             parts.append(class_areas(confusion(predicted, y.to(device), num_classes)))
     if not parts:
         raise ValueError("there is no image to evaluate")
     return joined(parts)
 
 
-def _output(model: nn.Module, seen: Tensor) -> Tensor:
-    scores: Tensor = model(seen)
-    if scores.shape[-2:] != seen.shape[-2:]:
+def _logits(model: nn.Module, seen: Tensor) -> Tensor:
+    logits: Tensor = model(seen)
+    if logits.shape[-2:] != seen.shape[-2:]:
         raise ValueError(
             f"a segmenter's output must have the size of its input, {tuple(seen.shape[-2:])}, got "
-            f"{tuple(scores.shape[-2:])}"
+            f"{tuple(logits.shape[-2:])}"
         )
-    return scores.float()
+    return logits.float()

@@ -33,7 +33,7 @@ def test_at_one_scale_every_pixel_keeps_its_scores(size):
     x = images(*size)
     model = Recorder()
     with torch.no_grad():
-        scores = Inference().scores(model, x)
+        scores = Inference().probabilities(model, x)
     torch.testing.assert_close(scores, x.softmax(1))
     (seen,) = model.seen
     assert seen.shape[2] % 32 == seen.shape[3] % 32 == 0
@@ -58,14 +58,14 @@ def test_the_short_side_is_the_base_of_the_scales():
     assert inference.sizes(683, 1024) == [(256, 384), (512, 768)]
     assert inference.sizes(512, 700) == [(256, 352), (512, 704)]
     with torch.no_grad():
-        assert inference.scores(Recorder(), images(100, 150)).shape == (2, 3, 100, 150)
+        assert inference.probabilities(Recorder(), images(100, 150)).shape == (2, 3, 100, 150)
 
 
 def test_mirrored_predictions_are_mirrored_back():
     x = images(33, 47)
     model = Recorder()
     with torch.no_grad():
-        scores = Inference(flip=True).scores(model, x)
+        scores = Inference(flip=True).probabilities(model, x)
     torch.testing.assert_close(scores, x.softmax(1))
     torch.testing.assert_close(model.seen[1][..., :33, :47], x.flip(-1))
 
@@ -80,18 +80,12 @@ def test_probabilities_are_averaged_over_scales_and_mirrorings():
             return scores[None, :, None].expand(len(x), -1, x.shape[2], -1)
 
     x = images(64, 64)
-    once = Inference(softmax=True).scores(Sided(), x)
+    once = Inference().probabilities(Sided(), x)
     assert once[0, 0, 0, 0] > 0.99
-    both = Inference(flip=True).scores(Sided(), x)
+    both = Inference(flip=True).probabilities(Sided(), x)
     torch.testing.assert_close(both, torch.full_like(both, 0.5))
-    many = Inference(MULTI_SCALES, softmax=True).scores(Sided(), x)
+    many = Inference(MULTI_SCALES).probabilities(Sided(), x)
     torch.testing.assert_close(many.sum(1), torch.ones(2, 64, 64))
-
-
-def test_scores_that_are_probabilities_are_left_alone():
-    x = images().abs()
-    with torch.no_grad():
-        torch.testing.assert_close(Inference(softmax=False).scores(Recorder(), x), x)
 
 
 def test_a_smooth_image_looks_alike_at_all_scales():
@@ -99,16 +93,16 @@ def test_a_smooth_image_looks_alike_at_all_scales():
         [[[[1.0]], [[2]], [[3]]]]
     )
     with torch.no_grad():
-        scores = Inference(MULTI_SCALES, flip=True, softmax=False).scores(Recorder(), ramp)
+        scores = Inference(MULTI_SCALES, flip=True).probabilities(Recorder(), ramp)
     middle = slice(16, -16)  # at the edges, resizing leaves a ramp
     torch.testing.assert_close(
-        scores[..., middle, middle], ramp[..., middle, middle], rtol=0, atol=1e-4
+        scores[..., middle, middle], ramp.softmax(1)[..., middle, middle], rtol=0, atol=1e-4
     )
 
 
 def test_an_output_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"size of its input, \(64, 96\), got \(32, 48\)"):
-        Inference().scores(Recorder(coarser=2), images())
+        Inference().probabilities(Recorder(coarser=2), images())
 
 
 @pytest.mark.parametrize(

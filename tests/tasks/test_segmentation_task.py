@@ -11,7 +11,12 @@ from torch.nn import functional as F
 from repro.data import mosaics
 from repro.data.segmentation import IGNORE, SegmentationData, SegmentationImage, limited
 from repro.data.segmentation_crops import RandomCrops
-from repro.tasks.segmentation import SegmentationTask, WithLosses, cross_entropy, has_losses
+from repro.tasks.segmentation import (
+    MULTI_SCALES,
+    SegmentationTask,
+    WithLosses,
+    cross_entropy,
+)
 from repro.tasks.segmentation_inference import Inference, image_areas
 from repro.tasks.segmentation_metric import bootstrap_difference, majority_floor, mean_iou
 from repro.train import TrainConfig, fit
@@ -74,7 +79,6 @@ def test_own_losses_are_computed_within_the_forward_pass(data):
     task = task_of(data, "with_losses")
     model = task.build_model()
     assert isinstance(model, WithLosses)
-    assert has_losses(model)
     batch = next(iter(task.train_batches(4, 0, 0)))
     losses = task.losses(model, batch)
     assert set(losses) == {"mask", "class"}
@@ -84,35 +88,19 @@ def test_own_losses_are_computed_within_the_forward_pass(data):
     task = task_of(limited(data, 6, 1), "with_losses")
     result = fit(task, config(epochs=1, precision="bf16-mixed"), show_progress=False)
     assert result.model.network.autocast
-    assert not has_losses(task_of(data).build_model())
+    assert not isinstance(task_of(data).build_model(), WithLosses)
 
 
-class Undecided(torch.nn.Module):
-    """Class 0 has 0.5 and 0.5, class 1 has 0.95 and 0: the mean decides for 0, softmax for 1."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.calls = 0
-
-    def forward(self, x):
-        scores = torch.zeros(len(x), 8, *x.shape[-2:])
-        scores[:, 0], scores[:, 1] = 0.5, (0.95, 0.0)[self.calls % 2]
-        self.calls += 1
-        return scores
-
-
-def test_scores_of_a_network_with_losses_are_no_logits(data):
-    class WithOwn(Undecided):
-        def losses(self, images, labels):
-            raise NotImplementedError
-
-    task = task_of(data, inference=Inference(flip=True))
-    zeros = [(torch.zeros(1, 3, 32, 32), torch.zeros(1, 32, 32, dtype=torch.int64))]
-    assert task.evaluate(WithLosses(WithOwn()), zeros)["pixel_accuracy"] == 100
-    assert task.evaluate(Undecided(), zeros)["pixel_accuracy"] == 0
-    areas = task.areas(WithOwn(), zeros, Inference((1.0, 1.0)))
-    assert areas.right[0, 0] == areas.true[0, 0] == 32 * 32
+def test_figures_at_several_scales(data):
+    task = task_of(data)
+    torch.manual_seed(0)
+    model = task.build_model().eval()
+    single = task.areas(model, task.test_batches(3))
+    expected = task.evaluate(model, task.test_batches(4))
+    assert 100 * float(mean_iou(single.total())) == pytest.approx(expected["miou"], abs=1e-9)
+    several = task.areas(model, task.test_batches(3), Inference(MULTI_SCALES, flip=True))
+    np.testing.assert_array_equal(several.true, single.true)
+    assert not np.array_equal(several.taken, single.taken)
 
 
 def test_the_identity_names_what_decides(data):
