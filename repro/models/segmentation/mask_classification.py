@@ -86,7 +86,8 @@ def semantic_logits(probabilities: Tensor, masks: Tensor) -> Tensor:
     Source: MaskFormer (arXiv 2107.06278), semantic inference; the log and the scale are ours and
         leave the best class what it is.
     """
-    with torch.autocast(masks.device.type, enabled=False):  # half precision would tie classes
+    device = "cpu" if masks.is_meta else masks.device.type  # autocast knows no meta device
+    with torch.autocast(device, enabled=False):  # half precision would tie classes
         scores = torch.einsum("nqc,nqhw->nchw", probabilities.float(), masks.float().sigmoid())
         scores = scores.clamp_min(torch.finfo(scores.dtype).tiny)
         return scores.log() - scores.sum(1, keepdim=True).log()

@@ -90,7 +90,8 @@ def build_segmenter(
         num_classes: semantic classes, 2 at least.
         size: "full" is the paper's network; "small" has the same parts, narrower and with fewer
             layers and queries, for images of about 128 x 128 on a CPU.
-        weights: file with weights of the segmenter or of its backbone; see `load_weights`.
+        weights: file or folder with weights of the segmenter or of its backbone; see
+            `load_weights`.
         where: which linear layers of a Swin FDConv replaces: a name of `SWIN_PLACES`.
     Returns:
         A module from images (N, 3, H, W) to logits (N, num_classes, H, W) at their resolution,

@@ -1,4 +1,4 @@
-"""Pretrained weights of a segmenter, or of its backbone alone, from a file."""
+"""Pretrained weights of a segmenter, or of its backbone alone, from a file or a folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repro.models.segmentation.backbones import from_torchvision_resnet
+from repro.models.segmentation.backbones import (
+    STAGES,
+    from_torchvision_resnet,
+    quietly,
+    transformers,
+)
 from repro.nn import to_fdconv_state_dict, to_mixture_state_dict
 from repro.nn.fdconv_conversion import fourier_layers
 from repro.nn.mixture_conversion import mixtures
@@ -29,23 +34,27 @@ def load_weights(model: nn.Module, backbone: nn.Module, path: str | Path) -> str
     Args:
         model: the segmenter.
         backbone: its part that makes the feature maps.
-        path: a .pt or .pth file that `torch.save` wrote, or a .safetensors file.
+        path: a .pt or .pth file that `torch.save` wrote, a .safetensors file, or a folder that
+            transformers wrote (`save_pretrained`, or a copy of a model of its hub): a network of
+            the same kind, or any model of the backbone's kind.
     Returns:
         What the file held: "segmenter", "network" (the library's, inside of ours) or "backbone".
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no checkpoint, or an entry has another shape; the message names it.
+        FileNotFoundError: there is no such file or folder.
+        ValueError: this is no checkpoint, or an entry has another shape; the message names it.
         KeyError: entries are missing, or belong to nothing; the message names them.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"no weights at {path}")
-    state = read_state(path)
+    inner = getattr(model, "network", None)
+    networks = [backbone] if inner is None else [inner, backbone]
+    state = read_folder(path, *networks) if path.is_dir() else read_state(path)
     parts: dict[str, tuple[nn.Module, Mapping[str, Tensor]]] = {
         "segmenter": (model, state),
         "backbone": (backbone, from_torchvision_resnet(state)),
     }
-    if isinstance(inner := getattr(model, "network", None), nn.Module):
+    if inner is not None:
         parts["network"] = (inner, state)
     # The file is of the part whose plain names it shares most, by share of the part's own.
     shares = {
@@ -85,6 +94,32 @@ def read_state(path: Path) -> dict[str, Tensor]:
     ):
         raise ValueError(f"{path} holds no mapping from names to tensors")
     return dict(content)
+
+
+def read_folder(folder: Path, *networks: Any) -> dict[str, Tensor]:
+    """Names and tensors of a model that transformers saved, as its installed version names them.
+
+    Args:
+        networks: of the library; the first that is of the model's kind tells how to read it.
+    Raises:
+        ValueError: there is no config.json, the library cannot read it, or no network is of this
+            kind.
+    """
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} is no checkpoint: it has no config.json")
+    kinds = {net.config.model_type: type(net) for net in reversed(networks)}
+    try:
+        kind = transformers().AutoConfig.from_pretrained(folder).model_type
+        if kind not in kinds:
+            raise ValueError(f"it holds a {kind}, expected one of {', '.join(sorted(kinds))}")
+        options = (
+            {"out_features": list(STAGES)} if kinds[kind].__name__.endswith("Backbone") else {}
+        )
+        with quietly():
+            found = kinds[kind].from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{folder} cannot be read: {error}") from error
+    return dict(found.state_dict())
 
 
 def _converted(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, Tensor]:

@@ -14,12 +14,15 @@ UNCERTAIN_SHARE = 0.75
 def sampled(maps: Tensor, points: Tensor) -> Tensor:
     """Values of maps (M, h, w) at points (M, P, 2), or (1, P, 2) for all: (M, P), bilinear.
 
-    Points are x and y as shares of the map, so that maps of any size can be compared.
+    Points are x and y as shares of the map, so that maps of any size can be compared. Deviates:
+    within half a pixel of the border a map keeps its value; PointRend's and Mask2Former's fade to 0
+    there, masks and logits alike, so that even a perfect prediction costs something.
     """
     if maps.shape[0] == 0:
         return maps.new_zeros(0, points.shape[1])
     grid = 2 * points.expand(len(maps), -1, -1)[:, :, None] - 1
-    values = F.grid_sample(maps[:, None], grid.to(maps.dtype), align_corners=False)
+    grid = grid.to(maps.dtype)
+    values = F.grid_sample(maps[:, None], grid, padding_mode="border", align_corners=False)
     return values[:, 0, :, 0]
 
 
