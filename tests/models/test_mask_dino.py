@@ -14,6 +14,8 @@ pytest.importorskip("transformers", reason="segmenters need the package transfor
 
 from repro.models.segmentation.backbones import transformers
 from repro.models.segmentation.labels import Regions
+from repro.models.segmentation.mask_dino import SETTINGS as MODEL_SETTINGS
+from repro.models.segmentation.mask_dino import MaskDINO, Settings
 from repro.models.segmentation.mask_dino.decoder import Decoder
 from repro.models.segmentation.mask_dino.deformable import cell_centres, sine_embedding
 from repro.models.segmentation.mask_dino.denoising import attention_mask, noised
@@ -25,8 +27,8 @@ from repro.models.segmentation.mask_dino.selection import (
     proposals,
     top_tokens,
 )
-from repro.models.segmentation.mask_dino.settings import Settings
 
+SMALL = MODEL_SETTINGS["small"]
 SHAPES = [(4, 6), (2, 3), (1, 2)]
 SETTINGS = Settings(
     width=32,
@@ -280,5 +282,38 @@ def test_pixel_decoder_levels_and_pixel_embeddings(first_stage, levels):
     finest = out.tokens[:, : expected[0][0] * expected[0][1]].transpose(1, 2)
     finest = finest.reshape(2, 32, *expected[0])
     enlarged = torch.nn.functional.interpolate(finest, (32, 48), mode="bilinear")
-    fused = decoder.output(decoder.lateral(maps[0]) + enlarged)  # M(T(C_b) + F(C_e)), Eq. 1
+    fused = decoder.output(decoder.lateral(maps[0]) + enlarged)  # M(T(C_b) + F(C_e))
     torch.testing.assert_close(out.pixels, decoder.pixels(fused))
+
+
+# The model ---------------------------------------------------------------------------------------
+
+
+def test_what_is_compared_with_what_in_training(monkeypatch):
+    calls = []
+
+    def recorded(predictions, targets, matches, *, points, normaliser):
+        calls.append((predictions, matches, normaliser))
+        return dict.fromkeys(("class", "mask", "dice", "box", "giou"), predictions.masks.sum())
+
+    monkeypatch.setattr(f"{MaskDINO.__module__}.layer_losses", recorded)
+    net = MaskDINO("swin_b", 3, "small")
+    regions = targets(2, 3)
+    losses = net.region_losses(torch.randn(2, 3, 64, 64), regions)
+    layers = SMALL.decoder_layers + 1
+    selected, denoised = calls[: layers + 1], calls[layers + 1 :]
+    assert len(denoised) == layers
+    assert all(call[0].masks.shape[1] == SMALL.queries for call in selected)
+    assert all(call[2] == 5 for call in selected)
+    groups = SMALL.denoising_queries // 3
+    for predictions, matches, normaliser in denoised:
+        assert predictions.masks.shape[1] == 3 * groups
+        assert [len(slots) for slots, _ in matches] == [2 * groups, 3 * groups]
+        assert normaliser == 5 * groups
+    # The noised queries come first; those of the selection have other predictions.
+    for (first, _, _), (second, _, _) in zip(selected[1:], denoised, strict=True):
+        assert first.masks.data_ptr() > second.masks.data_ptr()
+    expected = torch.stack([call[0].masks.sum() for call in selected]).sum()
+    torch.testing.assert_close(losses["mask"], expected)
+    expected = torch.stack([call[0].masks.sum() for call in denoised]).sum()
+    torch.testing.assert_close(losses["denoising_mask"], expected)

@@ -1,4 +1,4 @@
-"""The transformer decoder: queries with boxes that every layer refines (Sec. 3.1, 3.3)."""
+"""The transformer decoder: queries with boxes that every layer refines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unified denoising: queries that are made from noised regions and have to undo it (Sec. 3.6)."""
+"""Unified denoising: queries that are made from noised regions and have to undo it."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ def noised(
         num_classes: to redraw from.
     Returns:
         None where there is no region, or an image has more than `queries`.
-    Source: DN-DETR (arXiv 2203.01305) for boxes and labels; MaskDINO (arXiv 2206.02777), Sec. 3.6,
-        for masks: each copy has to predict the mask of the region whose noised box it was given.
+    Source: DN-DETR (arXiv 2203.01305) for boxes and labels; MaskDINO (arXiv 2206.02777),
+        "unified denoising for mask": each copy has to predict the mask of the region whose noised
+        box it was given.
     """
     group_size = max((len(target.labels) for target in targets), default=0)
     groups = queries // group_size if group_size else 0

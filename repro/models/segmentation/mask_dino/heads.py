@@ -1,4 +1,4 @@
-"""The prediction heads that the encoder's tokens and all decoder layers share (Sec. 3.4, 3.5)."""
+"""The prediction heads that the encoder's tokens and all decoder layers share."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Heads(nn.Module):
     Args:
         width: of queries and pixel embeddings.
         num_classes: outputs of the class head.
-    Source: MaskDINO (arXiv 2206.02777), Sec. 3.4: a mask is the product of a query with the pixel
-        embeddings; the box head is DINO's.
+    Source: MaskDINO (arXiv 2206.02777), "segmentation branch": a mask is the product of a
+        query with the pixel embeddings; the box head is DINO's.
     Deviates: the class head's bias starts at a probability of 0.01, as in RetinaNet and DINO; the
         authors' code leaves it at PyTorch's start.
     """

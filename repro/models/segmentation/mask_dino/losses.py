@@ -35,8 +35,8 @@ def layer_losses(
             for none.
         points: at which masks are compared.
         normaliser: the sums are divided by it: the number of regions, 1 at least.
-    Source: MaskDINO (arXiv 2206.02777), Sec. 3.4 and 3.6: focal loss for classes, cross-entropy and
-        dice for masks, L1 and generalised IoU for boxes.
+    Source: MaskDINO (arXiv 2206.02777) and its authors' code: focal loss for classes,
+        cross-entropy and dice for masks, L1 and generalised IoU for boxes.
     """
     device = predictions.masks.device
     images = torch.cat([torch.full_like(queries, i) for i, (queries, _) in enumerate(matches)])

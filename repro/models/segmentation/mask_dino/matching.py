@@ -1,4 +1,4 @@
-"""Hybrid matching: which query answers for which region, by class, box and mask (Sec. 3.6)."""
+"""Hybrid matching: which query answers for which region, by class, box and mask."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def matched(predictions: Predictions, targets: Sequence[Regions], points: int) -
 
     Args:
         points: at which masks are compared, drawn anew for each image and shared by all its masks.
-    Source: MaskDINO (arXiv 2206.02777), Sec. 3.6, "hybrid matching": the sum of class, box and mask
-        costs, so that one query answers for both box and mask.
+    Source: MaskDINO (arXiv 2206.02777), "hybrid matching": the sum of class, box and mask costs, so
+        that one query answers for both box and mask.
     """
     found = []
     for image, target in enumerate(targets):

@@ -1,4 +1,4 @@
-"""The encoder over all levels, and the pixel embeddings that masks are read from (Sec. 3.4)."""
+"""The encoder over all levels, and the pixel embeddings that masks are read from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class PixelDecoder(nn.Module):
     Args:
         channels: of the backbone's maps at strides 4, 8, 16 and 32.
         settings: sizes.
-    Source: MaskDINO (arXiv 2206.02777), Eq. 1; the norms are those of the authors' code.
+    Source: MaskDINO (arXiv 2206.02777), "segmentation branch"; the norms are those of the
+        authors' code.
     """
 
     def __init__(self, channels: Sequence[int], settings: Settings) -> None:

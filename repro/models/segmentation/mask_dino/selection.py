@@ -1,4 +1,4 @@
-"""Unified query selection, and anchors from masks (Sec. 3.5)."""
+"""Unified query selection, and anchors from masks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class QuerySelection(nn.Module):
         queries: to be selected.
     Raises:
         ValueError: there are fewer tokens than queries.
-    Source: MaskDINO (arXiv 2206.02777), Sec. 3.5, "unified query selection for mask" and
+    Source: MaskDINO (arXiv 2206.02777), "unified query selection for mask" and
         "mask-enhanced anchor box initialization".
     Deviates: a token whose mask is empty keeps the box it predicted; in the authors' code its
         anchor has no size and lies in the corner.
