@@ -253,7 +253,7 @@ _FREE_NAMES = """
     upsample_nearest2d
     empty empty_like new_empty zeros zeros_like new_zeros ones ones_like new_ones full full_like
     new_full fill zero arange view_as_real view_as_complex index_select index_copy
-    index roll masked_fill scalar_tensor where repeat repeat_interleave flip gather topk linspace
+    roll masked_fill repeat repeat_interleave gather topk linspace
     eq ne le lt ge gt minimum bitwise_and bitwise_not any all
 """
 FREE = frozenset(f"aten.{name}" for name in _FREE_NAMES.split())

@@ -19,6 +19,7 @@ from repro.models.segmentation import (
     segmenter_names,
 )
 from repro.models.segmentation.backbones import backbone_config, quietly, transformers
+from repro.models.segmentation.costs import describe
 from repro.models.segmentation.mask_dino import COCO_INSTANCES, MaskDINO, Settings
 from repro.models.segmentation.placement import QUOTED_SWIN_T_MILLIONS, added_params, place
 
@@ -71,6 +72,14 @@ def test_costs_at_the_sizes_of_the_tables():
     odconv = segmenter_costs("upernet_r50_odconv_4x")
     assert odconv["params_delta"] == 65_113_856
     assert odconv["macs_delta"] == odconv["macs"] - upernet["macs"] > 0
+    rows = {key.rpartition(".")[2]: row["costs"] for key, row in describe().items()}
+    assert list(rows) == ["upernet_r50", "upernet_r50_odconv_4x", "upernet_r50_fdconv"]
+    assert "params_delta_m" not in rows["upernet_r50"]
+    for row, printed in (("upernet_r50_odconv_4x", 65), ("upernet_r50_fdconv", 4)):
+        found = rows[row]["params_delta_m"]
+        assert (found["printed"], found["verdict"]) == (printed, "exact")
+    assert rows["upernet_r50"]["flops_g"]["counted"] == upernet["macs"] / 1e9
+    assert rows["upernet_r50"]["flops_g"]["verdict"] is None
     with pytest.raises(UnknownNameError, match="did you mean upernet_r50"):
         segmenter_costs("upernet_r5")
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from repro import papers
 from repro.complexity import count
+from repro.models.rows import Cell, digits_of
 from repro.models.segmentation.registry import SEGMENTERS, build_segmenter
 from repro.names import require_known
+
+# Printed column of Table 2 -> the exact cost in its unit; Tables 4 and 5 print no costs.
+COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
+    "params_m": lambda cost: cost["params"] / 1e6,
+    "params_delta_m": lambda cost: cost["params_delta"] / 1e6,
+    "flops_g": lambda cost: cost["macs"] / 1e9,
+}
 
 # Table -> classes of its dataset, and height and width of the image that operations are counted
 # for: the crops that the authors of the architectures train on.
@@ -61,6 +71,36 @@ def segmenter_costs(
     if row.base is not None:
         base = segmenter_costs(row.base, size[2], size[3])
         found |= {f"{key}_delta": found[key] - base[key] for key in ("params", "macs")}
+    return found
+
+
+def describe() -> dict[str, Any]:
+    """Costs of the rows of FDConv's Table 2, as `repro.models.rows.describe` gives those of others.
+
+    Returns:
+        Address of a row -> "network", its row id, and "costs" by column: "counted", and "printed"
+        and "verdict", None where the sheet has no figure. The increments that it has are rounded to
+        a million.
+    """
+    table = papers.load("fdconv").table("table2")
+    found: dict[str, Any] = {}
+    for row in table.rows:
+        cost = segmenter_costs(row.id)
+        columns = [c for c in COLUMNS if cost["params_delta"] is not None or "delta" not in c]
+        costs = {}
+        for column in columns:
+            counted, printed = COLUMNS[column](cost), row.values.get(column)
+            verdict = None
+            if isinstance(printed, float | int):
+                address = f"fdconv.table2.{row.id}.{column}"
+                verdict = Cell(address, row.id, printed, counted, digits_of(table, column)).verdict
+            costs[column] = {
+                "counted": counted,
+                "printed": printed,
+                "verdict": verdict,
+                "note": None,
+            }
+        found[f"fdconv.table2.{row.id}"] = {"network": row.id, "costs": costs}
     return found
 
 

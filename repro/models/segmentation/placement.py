@@ -16,7 +16,7 @@ there. Added to Swin-T, -B and -L with 64 groups, in millions:
 
 Four of these round to +3 M, so that the notes do not decide. The last is the nearest of all, but
 in attention a layer sees windows, not images, and would make a weight for each window; and the
-tool does not name it.
+tool does not name it. The detectors' Swin-T (`repro.models.detection`) has the default, too.
 """
 
 from __future__ import annotations
