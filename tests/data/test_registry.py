@@ -57,7 +57,7 @@ def test_the_command_lists_everything(capsys, monkeypatch):
     monkeypatch.delenv("REPRO_DATA", raising=False)
     assert main(["data"]) == 0
     text = capsys.readouterr().out
-    for name in EVERY | {"bundled", "patches", "motorcycle", "bundled_rgbd"}:
+    for name in EVERY | {"bundled", "patches", "motorcycle", "bundled_rgbd", "scenes"}:
         lines = entry(text, name)
         for label in ("task:", "reader:", "where:", "format:", "get:"):
             assert label in lines
