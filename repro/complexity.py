@@ -251,7 +251,8 @@ _FREE_NAMES = """
     upsample_nearest2d
     empty empty_like new_empty zeros zeros_like new_zeros ones ones_like new_ones full full_like
     new_full fill zero arange view_as_real view_as_complex index_select index_copy
-    le lt minimum bitwise_and
+    index roll masked_fill scalar_tensor
+    eq ne le lt minimum bitwise_and
 """
 FREE = frozenset(f"aten.{name}" for name in _FREE_NAMES.split())
 

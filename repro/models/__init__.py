@@ -27,8 +27,9 @@ def build(
         name: a `system` id of the fact sheets, or one of the extra ablations; see `names()`.
         num_classes: outputs.
         in_channels: 3 for colour, 1 for grey.
-        size: "full" is the paper's network for 224 x 224 inputs; "small" has the same blocks with a
-            3x3 stem and fewer, narrower stages, for 32 x 32 inputs on a CPU.
+        size: "full" is the paper's network for 224 x 224 inputs; "narrow" and "small" have the same
+            blocks, fewer and narrower, for maps of 128 to 256 pixels and for 32 x 32 inputs on a
+            CPU: see `repro.models.resnet.build_resnet`.
     Returns:
         A module from (N, in_channels, H, W) to (N, num_classes). `torch.manual_seed` fixes its
         start; within `torch.device("meta")` it costs no memory.

@@ -1,4 +1,4 @@
-"""ResNet bodies: timm's, at the papers' size and at a size that two CPU cores train in seconds."""
+"""ResNet bodies: timm's, at the papers' size and at sizes that two CPU cores train in seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from repro.names import require_known
 
-SIZES = ("full", "small")
+SIZES = ("full", "narrow", "small")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Body:
 
 
 FULL_CHANNELS = (64, 128, 256, 512)
+NARROW_CHANNELS = (16, 32, 64, 128)
 
 BODIES: Mapping[str, Mapping[str, Body]] = {
     "full": {
@@ -39,6 +40,13 @@ BODIES: Mapping[str, Mapping[str, Body]] = {
         "resnet101": Body(Bottleneck, (3, 4, 23, 3), FULL_CHANNELS),
         "res2net50": Body(Bottle2neck, (3, 4, 6, 3), FULL_CHANNELS),
         "res2net101": Body(Bottle2neck, (3, 4, 23, 3), FULL_CHANNELS),
+    },
+    "narrow": {
+        "resnet18": Body(BasicBlock, (1, 1, 1, 1), NARROW_CHANNELS),
+        "resnet50": Body(Bottleneck, (1, 1, 1, 1), NARROW_CHANNELS),
+        "resnet101": Body(Bottleneck, (1, 1, 2, 1), NARROW_CHANNELS),
+        "res2net50": Body(Bottle2neck, (1, 1, 1, 1), NARROW_CHANNELS),
+        "res2net101": Body(Bottle2neck, (1, 1, 2, 1), NARROW_CHANNELS),
     },
     "small": {
         "resnet18": Body(BasicBlock, (1, 1, 1), (32, 64, 128)),
@@ -66,8 +74,10 @@ def build_resnet(
 
     Args:
         name: one of the bodies.
-        size: "full" (224 x 224 inputs: 7x7 stride-2 stem, max pool, four stages) or "small" (32 x
-            32 inputs: 3x3 stride-2 stem, no pool, three narrow stages at 16, 8 and 4 pixels).
+        size: "full" (224 x 224 inputs: 7x7 stride-2 stem, max pool, four stages), "narrow" (the
+            same with fewer blocks, a quarter as wide: for maps of images of 128 to 256 pixels) or
+            "small" (32 x 32 inputs: 3x3 stride-2 stem, no pool, three narrow stages at 16, 8 and 4
+            pixels).
         width: factor on the stages' widths; the stem keeps its own.
         options: further arguments of timm's `ResNet`: cardinality, base_width, block_args.
     Raises:
@@ -80,13 +90,15 @@ def build_resnet(
     if size == "full":
         return ResNet(body.block, body.layers, **shared)
     stem = body.channels[0]
-    # timm has neither a single 3x3 stem nor a fourth stage that can be left out: take the deep stem
-    # for its width and put ours in its place, and let the fourth stage pass its input on.
+    # timm has neither a single narrow stem nor a fourth stage that can be left out: take the deep
+    # stem for its width and put ours in its place, and let the fourth stage pass its input on.
     net = ResNet(body.block, body.layers, stem_type="deep", stem_width=stem // 2, **shared)
-    net.conv1 = nn.Conv2d(in_channels, stem, 3, stride=2, padding=1, bias=False)
+    window = 7 if size == "narrow" else 3
+    net.conv1 = nn.Conv2d(in_channels, stem, window, stride=2, padding=window // 2, bias=False)
     initialise_convolutions(net.conv1)
-    net.maxpool = nn.Identity()
-    net.layer4 = nn.Identity()
+    if size == "small":
+        net.maxpool = nn.Identity()
+        net.layer4 = nn.Identity()
     return net
 
 

@@ -41,7 +41,7 @@ NETWORKS: Mapping[str, str] = {
     "fdconv.table1.mask_rcnn_fdconv": "fdconv_resnet50",
 }
 
-# A detector has no network here yet: what its row has of ours is its backbone.
+# A plain detector's row has its own costs in `repro.models.detection.costs`; here, its backbone.
 BACKBONES: Mapping[str, str] = {
     "fdconv.table1.faster_rcnn_r50": "resnet50",
     "fdconv.table1.mask_rcnn_r50": "resnet50",
@@ -177,8 +177,7 @@ def cells() -> Iterator[Cell]:
         for column, count_in in COUNTS.items():
             value = printed.row(row).values.get(column)
             if isinstance(value, float | int):
-                # 2.300 and 8.0 are plain 2.3 and 8 in the sheet: the column tells the digits.
-                digits = max(_digits(other.values[column]) for other in printed.rows)
+                digits = digits_of(printed, column)
                 yield Cell(f"{address}.{column}", network, value, count_in(network), digits)
 
 
@@ -208,6 +207,11 @@ def describe() -> dict[str, Any]:
             }
         found[address] = {"network": network, "costs": costs}
     return found
+
+
+def digits_of(table: papers.Table, column: str) -> int:
+    """Digits that a column prints after the point; 2.300 is a plain 2.3 in the sheet."""
+    return max(_digits(row.values[column]) for row in table.rows)
 
 
 def _digits(value: papers.Value) -> int:

@@ -24,7 +24,7 @@ from repro.nn.fdconv_placement import is_feed_forward, is_in_residual_block, pla
 from repro.nn.filter_norm import FilterBatchNorm, FilterNorm
 from repro.nn.frequency_band_modulation import FrequencyBandModulation
 from repro.nn.involution import Involution
-from repro.nn.kernel_warehouse import KWConv2d, Warehouse
+from repro.nn.kernel_warehouse import KWConv2d, KWLinear, Warehouse
 from repro.nn.mixture_conversion import (
     to_mixture,
     to_mixture_state_dict,
@@ -60,6 +60,7 @@ __all__ = [
     "FrequencyBandModulation",
     "Involution",
     "KWConv2d",
+    "KWLinear",
     "ODConv2d",
     "PACTransposed",
     "Replacement",

@@ -5,21 +5,21 @@ CARAFE: Content-Aware ReAssembly of FEatures (arXiv 1905.02188); Table 6 of DDF.
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
+from typing import cast
+
 from torch import Tensor, nn
 
 from repro.nn.ddf import require_odd
 from repro.nn.per_sample import require_at_least
-from repro.ops import ddf
+from repro.ops import carafe
 
 
 class CARAFE(nn.Module):
     """Upsample by weighted sums of K x K neighbours, the weights predicted for each output pixel.
 
-    It is scale_factor ** 2 DDF operations whose channel filter is one everywhere, shuffled together
-    as `DDFUp` shuffles; what differs is how the filters are predicted: a 1x1 convolution to
-    mid_channels, one of encoder_size x encoder_size, and a softmax over the taps.
+    The operation is `repro.ops.carafe`: that of `DDFUp` with channel filters of one everywhere.
+    What differs more is how the filters are predicted: a 1x1 convolution to mid_channels, one of
+    encoder_size x encoder_size, and a softmax over the taps.
 
     Args:
         in_channels: C, of input and output.
@@ -32,7 +32,8 @@ class CARAFE(nn.Module):
     Raises:
         ValueError: an even size; a count below 1; an input without C channels.
     Source: CARAFE (arXiv 1905.02188), section 3: kernel prediction and reassembly, with its
-        settings k_up = 5, k_encoder = 3, C_m = 64.
+        settings k_up = 5, k_encoder = 3, C_m = 64. The start is that of the authors' code: the
+        encoder draws so small that every filter begins as nearly an average of its neighbours.
     """
 
     def __init__(
@@ -55,21 +56,22 @@ class CARAFE(nn.Module):
         taps = scale_factor**2 * kernel_size**2
         self.compress = nn.Conv2d(in_channels, mid_channels, 1)
         self.encode = nn.Conv2d(mid_channels, taps, encoder_size, padding=encoder_size // 2)
+        nn.init.xavier_uniform_(self.compress.weight)
+        nn.init.normal_(self.encode.weight, std=0.001)
+        for conv in (self.compress, self.encode):
+            nn.init.zeros_(cast(Tensor, conv.bias))
 
     def filters(self, x: Tensor) -> Tensor:
-        """(N, K * K, scale_factor ** 2, H, W): a filter for each sub-pixel, of sum 1."""
+        """(N, scale_factor ** 2, K * K, H, W): a filter for each sub-pixel, of sum 1."""
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ValueError(f"expected (N, {self.in_channels}, H, W), got {tuple(x.shape)}")
         encoded = self.encode(self.compress(x))  # (N, K*K * scale_factor**2, H, W)
         shape = (x.shape[0], self.kernel_size**2, self.scale_factor**2, *x.shape[2:])
-        filters: Tensor = encoded.reshape(shape).softmax(1)
+        filters: Tensor = encoded.reshape(shape).softmax(1).transpose(1, 2)
         return filters
 
     def forward(self, x: Tensor) -> Tensor:
-        ones = x.new_ones(x.shape[0], self.in_channels, self.kernel_size, self.kernel_size)
-        filtered = [ddf(x, ones, part.contiguous()) for part in self.filters(x).unbind(2)]
-        stacked = torch.stack(filtered, 2).flatten(1, 2)  # (N, C * scale_factor**2, H, W)
-        return F.pixel_shuffle(stacked, self.scale_factor)
+        return carafe(x, self.filters(x), self.scale_factor)
 
     def extra_repr(self) -> str:
         return (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -148,3 +149,36 @@ class KWConv2d(AnnealedConv2d):
         kernels = kernels.reshape(N, K * K, *tiles, c_out, c_in)
         kernels = kernels.permute(0, 2, 4, 3, 5, 1)  # (N, tiles, c_out, tiles, c_in, K*K)
         return self.convolve(x, kernels.reshape(N, *self.kernel_shape), self.bias)
+
+
+class KWLinear(nn.Module):
+    """A drop-in for `torch.nn.Linear`: a 1 x 1 `KWConv2d` over the tokens of each sample.
+
+    Args:
+        in_features, out_features, bias: as in `torch.nn.Linear`.
+        options: those of `KWConv2d`.
+    Shape:
+        (N, ..., in_features) to (N, ..., out_features).
+    Raises:
+        ValueError: an input of another shape; what `KWConv2d` raises.
+    Source: the authors' `KWLinear`.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, **options: Any
+    ) -> None:
+        super().__init__()
+        self.conv = KWConv2d(in_features, out_features, 1, bias=bias, **options)
+
+    @classmethod
+    def from_linear(cls, linear: nn.Linear, **options: Any) -> Self:
+        """A layer that can stand where `linear` stands; it draws its own start."""
+        wanted = linear.bias is not None
+        return cls(linear.in_features, linear.out_features, wanted, **options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() < 2:
+            raise ValueError(f"expected (N, ..., in_features), got {tuple(x.shape)}")
+        tokens = x.reshape(x.shape[0], -1, 1, x.shape[-1]).permute(0, 3, 1, 2)  # (N, C, T, 1)
+        out: Tensor = self.conv(tokens).permute(0, 2, 3, 1)  # (N, T, 1, C_out)
+        return out.reshape(*x.shape[:-1], self.conv.out_channels)

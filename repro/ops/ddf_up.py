@@ -49,14 +49,14 @@ def ddf_up(
     """
     x, channel_filter, spatial_filter = under_autocast(x, channel_filter, spatial_filter)
     args = (x, channel_filter, spatial_filter, scale_factor, dilation, kernel_combine, norm_scale)
-    _check(*args)
+    check_ddf_up(*args)
     if choose("ddf_up", backend, x) == "reference":
         return _compose(ddf_reference, *args)
     out: Tensor = torch.ops.repro.ddf_up.default(*args)
     return out
 
 
-def _check(
+def check_ddf_up(
     x: Tensor,
     channel_filter: Tensor,
     spatial_filter: Tensor,
@@ -65,6 +65,7 @@ def _check(
     kernel_combine: str,
     norm_scale: float | None = None,
 ) -> None:
+    """Raise ValueError or TypeError unless the arguments of `ddf_up` fit together."""
     if isinstance(scale_factor, bool) or not isinstance(scale_factor, int) or scale_factor < 1:
         raise ValueError(f"scale_factor must be an int of at least 1, got {scale_factor!r}")
     for name, tensor, axis in (

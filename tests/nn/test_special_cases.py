@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from repro.complexity import count
 from repro.nn import CARAFE, DDF, Involution
@@ -53,6 +54,7 @@ def test_involution_takes_any_size_with_a_stride():
 def test_carafe_is_its_definition(scale_factor, kernel_size):
     x = features(2, 3, 4, 3)
     layer = CARAFE(3, scale_factor, kernel_size, mid_channels=4).double()
+    nn.init.normal_(layer.encode.weight)  # filters far from their start, an average
     # The authors' way: shuffle the encoded taps to the output's size, then normalise.
     encoded = F.pixel_shuffle(layer.encode(layer.compress(x)), scale_factor)
     weights = encoded.softmax(1)  # (N, K*K, H * scale_factor, W * scale_factor)
@@ -71,17 +73,17 @@ def test_carafe_is_its_definition(scale_factor, kernel_size):
 def test_carafe_is_one_ddf_a_sub_pixel_with_a_constant_channel_filter():
     x = features(1, 3, 4, 5)
     layer = CARAFE(3, 2, 3, mid_channels=4).double()
+    nn.init.normal_(layer.encode.weight)  # filters far from their start, an average
     filters = layer.filters(x)
-    torch.testing.assert_close(filters.sum(1), torch.ones_like(filters.sum(1)))
+    torch.testing.assert_close(filters.sum(2), torch.ones_like(filters.sum(2)))
     ones = torch.ones(1, 3, 3, 3, dtype=torch.float64)
     for i, (row, column) in enumerate(itertools.product(range(2), range(2))):
-        expected = ddf(x, ones, filters[:, :, i].contiguous(), backend="reference")
+        expected = ddf(x, ones, filters[:, i].contiguous(), backend="reference")
         torch.testing.assert_close(layer(x)[:, :, row::2, column::2], expected)
 
 
 def test_carafe_costs_what_the_fact_sheet_computes():
     # Table 6: 2.14 G printed, 2.091 G computed, for the three maps of an FPN at 1280 x 800.
-
     layer = CARAFE(256)
     maps = [(1, 256, 25, 40), (1, 256, 50, 80), (1, 256, 100, 160)]
     total = sum(count(layer, size).macs for size in maps) / 1e9
