@@ -1,8 +1,9 @@
 """COCO's average precision, as printed in every detection table: pycocotools through torchmetrics.
 
 Torchmetrics rounds its default overlaps and recalls to float32, so that a recall of exactly 0.07
-misses its own threshold; given in float64, the figures are pycocotools' own. And with masks alone
-it forgets images without objects, so boxes are always evaluated with them.
+misses its own threshold: up to 0.23 points on the tests' random images. Given in float64, the
+figures are pycocotools' own. And with masks alone it forgets images without objects, so boxes are
+always evaluated with them.
 """
 
 from __future__ import annotations
