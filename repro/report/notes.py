@@ -37,7 +37,7 @@ def below(
             f"{what} (one multiply-accumulate is one FLOP); the percentage is the distance from "
             "the paper's rounded figure."
         )
-        written += _verdicts(kinds, rows, setup)
+        written += verdicts(kinds, rows, setup)
     if any(isinstance(kind, Counted) for kind in kinds):
         written.append(_counted())
     if any(isinstance(kind, Timed) for kind in kinds):
@@ -47,7 +47,7 @@ def below(
     return tuple(written)
 
 
-def _verdicts(kinds: Sequence[ColumnKind], rows: Sequence[Row], setup: Setup) -> list[str]:
+def verdicts(kinds: Sequence[ColumnKind], rows: Sequence[Row], setup: Setup) -> list[str]:
     """What the verdicts on counted costs mean, and for each cause the cells that differ by it."""
     labels = {kind.column_id: kind.label for kind in kinds if isinstance(kind, Exact)}
     judged = False
@@ -89,9 +89,9 @@ def describe_runs(details: Mapping[str, Any], seeds: int) -> str:
     return ", ".join(parts)
 
 
-def is_stand_in(details: Mapping[str, Any]) -> bool:
+def is_stand_in(details: Mapping[str, Any], dataset: str = "imagenet") -> bool:
     """Whether a run differs from the paper's experiment in more than chance."""
-    return details.get("dataset") != "imagenet" or details.get("size") == "small"
+    return details.get("dataset") != dataset or details.get("size") == "small"
 
 
 def _runs(rows: Sequence[Row], setup: Setup) -> str:
