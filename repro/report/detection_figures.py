@@ -77,7 +77,7 @@ def plot_detections(
         len(rows),
         len(images),
         squeeze=False,
-        figsize=(2.3 * len(images) + 0.4, 2.3 * len(rows) + 0.5),
+        figsize=(1.8 * len(images) + 0.3, 1.8 * len(rows) + 0.5),
     )
     seen: set[int] = set()
     for height, (title, drawn) in enumerate(rows.items()):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from repro.papers import Row
 from repro.report import notes
@@ -42,16 +41,16 @@ def below(
     kinds: Sequence[ColumnKind], rows: Sequence[Row], setup: Setup, beside: Setup | None
 ) -> tuple[str, ...]:
     """The notes of one table, in the order a reader needs them."""
-    runs = {row: setup.run(row) for row in rows}
+    runs = [(row, setup.run(row)) for row in rows]
     written = [f"Ours: {_blocks(runs, setup)}."]
-    if any(notes.is_stand_in(run.details, "coco") for run in runs.values()):
+    if any(notes.is_stand_in(run.details, "coco") for _, run in runs):
         written.append(
             "A small stand-in for COCO, trained from scratch unless the line above says otherwise: "
             "compare signs and differences with the paper, not accuracies."
         )
     if beside is not None and (published := _that_exist(rows, beside)):
         written.append(f"Published with this project: {_blocks(published, beside)}.")
-    written += _floors(runs.values())
+    written += _floors([run for _, run in runs])
     base = ", ".join(f"“{setup.table.row(base).name}”" for base in setup.bases)
     written += [
         "AP in brackets: 95 % interval of the mean over seeds (Student t). Small, medium and "
@@ -66,10 +65,10 @@ def below(
     return tuple(written)
 
 
-def _blocks(runs: Mapping[Row, Run], setup: Setup) -> str:
+def _blocks(runs: Sequence[tuple[Row, Run]], setup: Setup) -> str:
     """On what each block was trained: once, if all were trained alike."""
     told: dict[str, str] = {}
-    for row, run in runs.items():
+    for row, run in runs:
         told.setdefault(setup.base_of(row).name, _describe(run))
     if len(set(told.values())) == 1:
         return next(iter(told.values()))
@@ -82,7 +81,7 @@ def _describe(run: Run) -> str:
     return f"{notes.describe_runs(run.details, len(run.seeds))}{start}{norm}"
 
 
-def _floors(runs: Any) -> list[str]:
+def _floors(runs: Sequence[Run]) -> list[str]:
     """What is reached without looking at the image, on each dataset."""
     found: dict[str, float] = {}
     for run in runs:
@@ -98,11 +97,11 @@ def _floors(runs: Any) -> list[str]:
     ]
 
 
-def _that_exist(rows: Sequence[Row], setup: Setup) -> dict[Row, Run]:
-    found = {}
+def _that_exist(rows: Sequence[Row], setup: Setup) -> list[tuple[Row, Run]]:
+    found = []
     for row in rows:
         try:
-            found[row] = setup.run(row)
+            found.append((row, setup.run(row)))
         except MissingResultError:
             continue
     return found

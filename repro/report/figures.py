@@ -30,11 +30,13 @@ class Comparison:
     seeds: int | None
 
 
-def differences(tables: Sequence[ReportTable], column: str = "top1_difference") -> list[Comparison]:
-    """Every row of `tables` that is compared with a base in `column`, in their order."""
+def differences(
+    tables: Sequence[ReportTable], columns: Sequence[str] = ("top1_difference",)
+) -> list[Comparison]:
+    """Every row of `tables` that is compared with a base in one of `columns`, in their order."""
     found = []
     for table in tables:
-        positions = [i for i, shown in enumerate(table.columns) if shown.id == column]
+        positions = [i for i, shown in enumerate(table.columns) if shown.id in columns]
         for row in table.rows:
             for position in positions:
                 cell = row.cells[position]

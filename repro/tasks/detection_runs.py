@@ -306,9 +306,13 @@ def _figures(
     task: DetectionTask,
     config: TrainConfig,
 ) -> dict[str, Any]:
-    """A detector's entry in metrics.json; a figure that is not defined is None in every seed."""
+    """A detector's entry in metrics.json.
+
+    A figure that is not defined is None in every seed: of masks in Faster R-CNN, of objects of a
+    size that no test image has.
+    """
     own, base = runs[network_of(method)], DETECTORS[method].base
-    names = (*FIGURES, *(f"mask_{name}" for name in FIGURES)) if task.masks else FIGURES
+    names = (*FIGURES, *(f"mask_{name}" for name in FIGURES))
     entry = {
         "network": network_of(method),
         "base": base,
