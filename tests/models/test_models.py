@@ -76,6 +76,7 @@ def test_small_networks_have_the_blocks_of_the_large_ones():
             here, there = (getattr(net.layer1[0], part, None) for net in (small, large))
             assert type(here) is type(there)
         assert count(small) < count(large) / 20
+        assert count(on_meta(name, size="narrow")) < count(large) / 4
 
 
 def test_last_batch_norm_of_every_block_starts_at_zero():

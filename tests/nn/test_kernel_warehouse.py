@@ -7,8 +7,9 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from repro.nn import KWConv2d, Warehouse
+from repro.nn import KWConv2d, KWLinear, Warehouse
 
 
 def kernel_of(layer: KWConv2d, attention: torch.Tensor) -> torch.Tensor:
@@ -95,3 +96,15 @@ def test_shared_cells_are_one_parameter():
 def test_bad_arguments_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_linear_layer_is_a_1x1_convolution_over_tokens():
+    torch.manual_seed(0)
+    layer = KWLinear.from_linear(nn.Linear(12, 20), budget=2)
+    x = torch.randn(2, 3, 5, 12)
+    maps = layer.conv(x.permute(0, 3, 1, 2))
+    torch.testing.assert_close(layer(x), maps.permute(0, 2, 3, 1))
+    assert layer(x[:, 0, 0]).shape == (2, 20)
+    assert KWLinear.from_linear(nn.Linear(12, 20, bias=False)).conv.bias is None
+    with pytest.raises(ValueError, match=r"expected \(N, ..., in_features\), got \(12,\)"):
+        layer(x[0, 0, 0])
