@@ -75,14 +75,14 @@ def describe_runs(details: Mapping[str, Any], seeds: int) -> str:
     side = details.get("image_size")
     if isinstance(side, int):
         parts[-1:] = [f"{parts[-1] if parts else 'images'} at {side}×{side}"]
-    for key, what in (
-        ("num_classes", "classes"),
-        ("train_images", "training images"),
-        ("test_images", "test images"),
-        ("epochs", "epochs"),
+    for key, what, one in (
+        ("num_classes", "classes", "class"),
+        ("train_images", "training images", "training image"),
+        ("test_images", "test images", "test image"),
+        ("epochs", "epochs", "epoch"),
     ):
         if isinstance(details.get(key), int):
-            parts.append(f"{details[key]:,} {what}")
+            parts.append(f"{details[key]:,} {what if details[key] != 1 else one}")
     if "size" in details:
         parts.append(f"{details['size']} networks")
     parts.append("one seed" if seeds == 1 else f"{seeds} seeds")

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from repro.data.detection import DetectionData, DetectionImage
-from repro.models.detection import DETECTORS, build_detector
-from repro.models.detection.group_norm import NORMS, to_group_norm
+from repro.models.detection import DETECTORS
+from repro.models.detection.start import start_detector
 from repro.names import require_known
 from repro.stats import mean_interval
 from repro.tasks import detection_floor
@@ -36,7 +36,7 @@ class Setting:
     Attributes:
         data: the dataset; Mask R-CNN needs one with masks.
         config: of the training; its seed is replaced.
-        options: further arguments of `build`.
+        options: further arguments of `repro.models.detection.start.start_detector`.
     """
 
     data: DetectionData
@@ -213,51 +213,6 @@ def network_of(method: str) -> str:
     )
 
 
-def build(
-    name: str, *, norm: str = "batch", weights: str | Path | None = None, **options: Any
-) -> nn.Module:
-    """A detector as `build_detector` makes it, with two more choices.
-
-    Args:
-        norm: of the body: "batch", as printed, or "group", which does not depend on how many images
-            a step has.
-        weights: folder of ImageNet weights, see `weights_file`; None starts from scratch.
-        options: of `build_detector`.
-    Raises:
-        UnknownNameError: no such detector, size or norm.
-        FileNotFoundError: the folder has no weights for it.
-        ValueError: group norm for weights that were trained with batch norm.
-    """
-    require_known("norm", norm, NORMS)
-    if norm == "group" and weights is not None:
-        raise ValueError("weights were trained with batch norm; norm='group' cannot start from any")
-    file = None if weights is None else weights_file(name, Path(weights))
-    model: nn.Module = build_detector(name, weights=file, **options)
-    if norm == "group":
-        to_group_norm(model.get_submodule("backbone.body"))
-    return model
-
-
-def weights_file(name: str, folder: Path) -> Path:
-    """The weights that a detector starts from: `<body>.pt`, for a ResNet else `resnet50.pt`.
-
-    FDConv, CondConv, DY-Conv and ODConv can start from the plain network; see
-    `repro.models.detection.backbone.load_weights`.
-
-    Raises:
-        UnknownNameError: no such detector.
-        FileNotFoundError: neither is there.
-    """
-    detector = DETECTORS[require_known("detector", name, DETECTORS)]
-    names = [detector.body, "resnet50"] if detector.is_resnet else [detector.body]
-    files = [folder / f"{body}.pt" for body in dict.fromkeys(names)]
-    found = next((file for file in files if file.is_file()), None)
-    if found is None:
-        wanted = " or ".join(str(file) for file in files)
-        raise FileNotFoundError(f"weights of {name} must lie in {wanted}")
-    return found
-
-
 def differences(
     runs: Sequence[SeedRun], base: Sequence[SeedRun], metric: str = "ap"
 ) -> dict[int, float]:
@@ -293,7 +248,7 @@ def _task(method: str, setting: Setting, size: str, workers: int) -> DetectionTa
         method,
         setting.data,
         size=size,
-        build=build,
+        build=start_detector,
         options=setting.options,
         workers=workers,
         masks=DETECTORS[method].masks,
