@@ -1,6 +1,6 @@
 """Benchmark the upsampling layers of joint depth upsampling: DDF-Up beside transposed PAC.
 
-    python benchmarks/bench_joint_upsampling.py             # minutes, and 8 GiB of memory
+    python benchmarks/bench_joint_upsampling.py             # minutes
     python benchmarks/bench_joint_upsampling.py --quick     # seconds
     python benchmarks/bench_joint_upsampling.py --shapes 1x32x128x128 --modes forward
 
@@ -26,10 +26,11 @@ from repro import env
 from repro.bench import COLUMNS, measure, parse_shape, read_rows, write_table
 from repro.bench.cases import MODES
 from repro.bench.joint_upsampling import (
-    CASES,
     JUDGED_COLUMNS,
+    QUARTER,
     TABLE_2,
     TABLE_2_COARSE,
+    cases_for,
     judge,
     layer_macs,
 )
@@ -55,9 +56,9 @@ def main() -> int:
                 ops, macs = list(TABLE_2_LAYERS), _table_2_macs
             else:
                 options = {"registry": "repro.bench.joint_upsampling"}
-                ops, macs = list(CASES), layer_macs
-            if mode != "forward" and name in (TABLE_2, TABLE_2_COARSE):
-                continue  # PAC by its definition would keep more than 12 GiB for it
+                ops, macs = cases_for(shape), layer_macs
+            if mode != "forward" and arguments.is_default and name != TRAINING:
+                continue
             found = measure([(op, mode) for op in ops], shape, **options, **common)
             _report([{**row, "macs": macs(row["op"], shape)} for row in found], arguments.out)
     print(f"rows and goals are in {arguments.out.parent}")
@@ -78,9 +79,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="CSV (default: under results/benchmark)")
     parser.add_argument("--quick", action="store_true", help="one small size, few rounds")
     arguments = parser.parse_args()
+    arguments.is_default = not (arguments.shapes or arguments.quick)
     if arguments.quick:
         arguments.rounds = 3
-    default_shapes = [QUICK] if arguments.quick else [TABLE_2_COARSE, TRAINING, TABLE_2]
+    default_shapes = [QUICK] if arguments.quick else [TABLE_2_COARSE, QUARTER, TRAINING, TABLE_2]
     arguments.shapes = arguments.shapes or default_shapes
     device_name = env.gpu_name() if arguments.device == "cuda" else env.cpu_name()
     file_name = re.sub(r"\W+", "_", device_name or "cuda").strip("_").lower()

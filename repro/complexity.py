@@ -238,12 +238,14 @@ _elements_of_input("norm", "native_batch_norm", "native_group_norm", "native_lay
 _elements_of_input("activation", "relu", "sigmoid", "tanh", "silu", "gelu", "hardtanh", "_softmax")
 _elements_of_input("activation", "abs", "_prelu_kernel")
 _elements_of_input("pool", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d")
-_elements_of_output("pool", "upsample_bilinear2d", "upsample_bicubic2d")
+_elements_of_output("pool", "upsample_bilinear2d", "upsample_bicubic2d", "grid_sampler_2d")
 _elements_of_input("reduction", "mean", "sum", "var", "std", "var_mean", "amax", "amin")
+_elements_of_input("reduction", "cumsum", "prod")
 _elements_of_output("elementwise", "add", "sub", "rsub", "mul", "div", "pow", "sqrt", "rsqrt")
 _elements_of_output("elementwise", "exp", "log", "neg", "reciprocal", "clamp", "clamp_min")
+_elements_of_output("elementwise", "sin", "cos", "logit")
 
-# Operators that move or make values and compute none, or compare indices.
+# Operators that move or make values and compute none, or compare.
 _FREE_NAMES = """
     view _unsafe_view reshape expand permute transpose t squeeze unsqueeze select slice split detach
     split_with_sizes alias clone copy _to_copy cat stack constant_pad_nd pixel_shuffle im2col
@@ -251,8 +253,8 @@ _FREE_NAMES = """
     upsample_nearest2d
     empty empty_like new_empty zeros zeros_like new_zeros ones ones_like new_ones full full_like
     new_full fill zero arange view_as_real view_as_complex index_select index_copy
-    index roll masked_fill scalar_tensor
-    eq ne le lt minimum bitwise_and
+    roll masked_fill repeat repeat_interleave gather topk linspace
+    eq ne le lt ge gt minimum bitwise_and bitwise_not any all
 """
 FREE = frozenset(f"aten.{name}" for name in _FREE_NAMES.split())
 

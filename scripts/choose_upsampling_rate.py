@@ -22,7 +22,7 @@ from repro.tasks.joint_upsampling import JointUpsamplingTask
 from repro.train import TrainConfig, fit
 
 METHODS = ("pac_net", "ddf_up_net")
-RATES = (3e-4, 1e-3, 3e-3)
+RATES = (3e-4, 6e-4, 1e-3, 3e-3)
 FACTOR = 8
 SEED = 100
 
@@ -30,7 +30,7 @@ SEED = 100
 def main() -> None:
     parser = argparse.ArgumentParser(description="Learning rate of joint depth upsampling.")
     parser.add_argument("--dataset", default="nyu_depth_v2")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=1)
     options = parser.parse_args()

@@ -11,6 +11,7 @@
 #     STEPS           only these, of "versions tests sanitizer benchmarks train"
 #     RESUME          the resume/ folder of an earlier $OUT: training goes on from there
 #     TRAIN_SCALES    blocks of params.yaml, in order (default: "real tour")
+#     REPRO_DATA      the folder of the real datasets, for "real"
 #     PYTHON          the interpreter that has PyTorch (default: python3)
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -70,6 +71,8 @@ else
     echo "sanitizer,compute-sanitizer is not installed,0" >> "$summary"
 fi
 
+step benchmarks_upsampling "$PYTHON" benchmarks/bench_joint_upsampling.py --device cuda \
+    --out "$OUT/benchmark_joint_upsampling.csv"
 for dtype in float32 bfloat16; do
     step "benchmarks_$dtype" "$PYTHON" benchmarks/bench_ddf.py --device cuda --dtype "$dtype" \
         --rounds 50 --out "$OUT/benchmark_$dtype.csv"
@@ -82,6 +85,8 @@ if [ -n "${RESUME:-}" ]; then
     mkdir -p "$OUT/resume" && cp -R "$RESUME/." "$OUT/resume"
 fi
 for scale in ${TRAIN_SCALES:-real tour}; do
+    step "train_upsampling_$scale" "$PYTHON" scripts/train_joint_upsampling.py --scale "$scale" \
+        --out "$OUT/results/$scale/joint_upsampling" --resume "$OUT/resume"
     step "train_$scale" "$PYTHON" scripts/train_classification.py --scale "$scale" \
         --out "$OUT/results/$scale/classification" --resume "$OUT/resume"
 done

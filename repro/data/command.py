@@ -17,6 +17,7 @@ PATCHES = "patches"
 MOTORCYCLE = "motorcycle"
 BUNDLED_RGBD = "bundled_rgbd"
 SCENES = "scenes"
+MOSAICS = "mosaics"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List the datasets; 1 if the bundled images, which everything starts from, are harmed."""
-    known = [BUNDLED, PATCHES, MOTORCYCLE, BUNDLED_RGBD, SCENES, *DATASETS]
+    known = [BUNDLED, PATCHES, MOTORCYCLE, BUNDLED_RGBD, SCENES, MOSAICS, *DATASETS]
     names = [require_known("dataset", name, known) for name in arguments.names] or known
     root = params.data_root()
     print(f"data root: {root or 'not set (REPRO_DATA, or data_root in params.yaml)'}")
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
             _print_bundled_rgbd()
         elif name == SCENES:
             _print_scenes()
+        elif name == MOSAICS:
+            _print_mosaics()
         else:
             _print(DATASETS[name], root)
     return 1 if harm else 0
@@ -112,6 +115,18 @@ def _print_scenes() -> None:
         reader="yes",
         where="memory: 400 scenes take a few seconds to make",
         format="boxes, masks and label maps",
+        get="nothing to do",
+    )
+
+
+def _print_mosaics() -> None:
+    _print_entry(
+        MOSAICS,
+        "made from the bundled images on use",
+        task="semantic segmentation, 8 classes, 128x128, 200 to train and 100 to test; the default",
+        reader="yes",
+        where="memory: they take two seconds to make",
+        format="textures of bundled images in curved pieces; the class of a pixel is its texture",
         get="nothing to do",
     )
 

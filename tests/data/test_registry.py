@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from repro.__main__ import main
@@ -21,6 +23,7 @@ EVERY = {
     "camvid",
     "cityscapes",
     "ade20k",
+    "nyu39",
     "nyu_depth_v2",
     "middlebury",
 }
@@ -57,7 +60,8 @@ def test_the_command_lists_everything(capsys, monkeypatch):
     monkeypatch.delenv("REPRO_DATA", raising=False)
     assert main(["data"]) == 0
     text = capsys.readouterr().out
-    for name in EVERY | {"bundled", "patches", "motorcycle", "bundled_rgbd", "scenes"}:
+    made = {"bundled", "patches", "motorcycle", "bundled_rgbd", "scenes", "mosaics"}
+    for name in EVERY | made:
         lines = entry(text, name)
         for label in ("task:", "reader:", "where:", "format:", "get:"):
             assert label in lines
@@ -65,7 +69,13 @@ def test_the_command_lists_everything(capsys, monkeypatch):
     assert "reader: yes" in entry(text, "cifar10")
     assert "reader: yes" in entry(text, "nyu_depth_v2")
     assert "reader: yes" in entry(text, "middlebury")
-    assert "reader: not written yet" in entry(text, "cityscapes")
+    assert "reader: yes" in entry(text, "cityscapes")
+
+
+def test_a_dataset_without_a_reader_says_so(capsys, monkeypatch):
+    monkeypatch.setitem(DATASETS, "coco", replace(DATASETS["coco"], has_reader=False))
+    assert main(["data", "coco"]) == 0
+    assert "reader: not written yet" in capsys.readouterr().out
 
 
 def test_the_command_says_what_it_found(capsys, monkeypatch, class_folders):

@@ -38,7 +38,7 @@ def crop(factor, size=32, number=1):
 
 def test_table_7_and_the_ablation_are_there():
     assert learned_names() == ["dmsg", "djf", "djf_plus", "pac_net", "pac_net_lite", "ddf_up_net"]
-    variants = ["no_guidance", "spatial_only", "kernel_5", "add", "narrow"]
+    variants = ["no_guidance", "spatial_only", "kernel_5", "add", "narrow", "l1"]
     assert [*learned_names(), *(f"ddf_up_net_{name}" for name in variants)] == ALL
     assert all(entry.label and entry.source for entry in UPSAMPLERS.values())
 

@@ -48,6 +48,7 @@ VARIANTS = {
     "ddf_up_net_kernel_5": 4.4,
     "ddf_up_net_add": 4.6,
     "ddf_up_net_narrow": 4.7,
+    "ddf_up_net_l1": 4.5,
 }
 GROWTH = {4: 1.0, 8: 2.0, 16: 3.6}  # with the factor
 LEARNED = [name for name in AT_X4 if name not in CLASSICAL]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -30,6 +30,7 @@ class Upsampler:
         make: from the factor and `options` to the network.
         options: that make it this method.
         is_variant: it belongs to the ablation, not to Table 7.
+        loss: what it is trained with instead of the run's loss; None changes nothing.
         enlarges: it interpolates the depth itself, and must know where the samples lie.
     """
 
@@ -39,6 +40,7 @@ class Upsampler:
     options: Mapping[str, Any] = field(default_factory=dict)
     is_variant: bool = False
     enlarges: bool = False
+    loss: str | None = None
 
 
 _PAC = "Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019 (arXiv 1904.05373)"
@@ -76,6 +78,7 @@ UPSAMPLERS: Mapping[str, Upsampler] = MappingProxyType(
         "ddf_up_net_kernel_5": _variant("5x5 filters", kernel_size=5),
         "ddf_up_net_add": _variant("filters added", kernel_combine="add"),
         "ddf_up_net_narrow": _variant("half the width", width=16, guidance_channels=8),
+        "ddf_up_net_l1": replace(_variant("trained with L1"), loss="l1"),
     }
 )
 
