@@ -65,6 +65,13 @@ def below(
     return tuple(written)
 
 
+def blind_floor(run: Run) -> float | None:
+    """The AP of the best detector that does not look at the image; None if it was not measured."""
+    floors = run.details.get("floors", {}).get(run.details.get("dataset"), {})
+    values = [float(floors[name]["ap"]) for name in _BLIND if name in floors]
+    return max(values, default=None)
+
+
 def _blocks(runs: Sequence[tuple[Row, Run]], setup: Setup) -> str:
     """On what each block was trained: once, if all were trained alike."""
     told: dict[str, str] = {}
@@ -85,11 +92,9 @@ def _floors(runs: Sequence[Run]) -> list[str]:
     """What is reached without looking at the image, on each dataset."""
     found: dict[str, float] = {}
     for run in runs:
-        name = str(run.details.get("dataset"))
-        floors = run.details.get("floors", {}).get(name, {})
-        values = [floors[floor]["ap"] for floor in _BLIND if floor in floors]
-        if values:
-            found[name] = max(values)
+        floor = blind_floor(run)
+        if floor is not None:
+            found[str(run.details["dataset"])] = floor
     return [
         f"Boxes that do not depend on the image reach an AP of {value:.2f} % on {name}: a row that "
         "is no higher has learnt nothing."

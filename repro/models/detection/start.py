@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from repro.models.detection.build import build_detector
 from repro.models.detection.registry import DETECTORS
 from repro.names import require_known
+from repro.paths import resolve
 
 NORMS = ("batch", "group")
 _CHANNELS_PER_GROUP = 8
@@ -24,7 +25,8 @@ def start_detector(
     Args:
         norm: of the body: "batch", as printed, or "group", which does not depend on how many images
             a step has.
-        weights: folder of ImageNet weights, see `weights_file`; None starts from scratch.
+        weights: folder of ImageNet weights, see `weights_file`; a relative one lies in the
+            repository. None starts from scratch.
         options: of `build_detector`.
     Raises:
         UnknownNameError: no such detector, size or norm.
@@ -34,7 +36,7 @@ def start_detector(
     require_known("norm", norm, NORMS)
     if norm == "group" and weights is not None:
         raise ValueError("weights were trained with batch norm; norm='group' cannot start from any")
-    file = None if weights is None else weights_file(name, Path(weights))
+    file = None if weights is None else weights_file(name, resolve(weights))
     model: nn.Module = build_detector(name, weights=file, **options)
     if norm == "group":
         to_group_norm(model.get_submodule("backbone.body"))
