@@ -7,7 +7,7 @@ import pytest
 import trees
 
 from repro import papers
-from repro.report import claims, render, tables
+from repro.report import claims, figures, render, tables
 from repro.report.cells import Measured
 from repro.report.claim_tests.detection import TIE
 from repro.report.result_files import MissingResultError
@@ -140,3 +140,12 @@ def test_claims_say_what_is_missing(tmp_path):
     judgement = judged(tmp_path, "fdconv", "f05")
     assert judgement.verdict is Verdict.NOT_TESTED
     assert "dvc repro detection" in judgement.why
+
+
+def test_the_blocks_of_a_table_are_told_apart_in_the_plot(results):
+    table = tables.build("fdconv_table1", results)
+    found = figures.differences([table], ("ap_box_difference",))
+    titles = list(dict.fromkeys(one.table for one in found))
+    assert titles == ["FDConv, Table 1: Faster R-CNN", "FDConv, Table 1: Mask R-CNN"]
+    assert found[-1].method == "mask_rcnn_fdconv"
+    assert (found[-1].paper, found[-1].ours) == (2.8, pytest.approx(2.8, abs=0.05))
