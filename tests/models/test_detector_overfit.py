@@ -63,5 +63,4 @@ def test_eight_images_are_learnt_by_heart(dataset):
         evaluate_every_epochs=90,
     )
     metrics = fit(task, config, show_progress=False).metrics
-    print(metrics)
-    assert metrics["ap50"] > 90
+    assert metrics["ap50"] > 90, metrics

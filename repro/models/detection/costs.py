@@ -85,12 +85,12 @@ def detector_costs(name: str) -> DetectorCost:
         network, _ = build_body(detector, SIZES["full"].body)
     backbone, heads, channels = model.backbone, model.roi_heads, SIZES["full"].channels
     image = torch.empty(DETECTION, device="meta")
-    maps = [map_.shape for map_ in backbone.body(image).values()]
-    pyramid = [map_.shape for map_ in backbone(image).values()]
+    stages = backbone.body(image)
+    pyramid = [map_.shape for map_ in backbone.over_maps(stages).values()]
     box_head = nn.Sequential(heads.box_head, heads.box_predictor)
     parts = {
-        "body": count(backbone.body, DETECTION),
-        "pyramid": count(_OverMaps(backbone), *maps),
+        "body": _body_cost(detector.body, detector.change),
+        "pyramid": count(_OverMaps(backbone), *(map_.shape for map_ in stages.values())),
         "upsamplers": count(_EachItsOwn(backbone.fpn.upsamplers), *pyramid[1:4]),
         "proposals": count(_Listed(model.rpn.head), *pyramid),
         "box_head": count(box_head, (BOX_REGIONS, channels, ROI_SIZE, ROI_SIZE)),
@@ -104,6 +104,15 @@ def detector_costs(name: str) -> DetectorCost:
         raise NotImplementedError(f"{name}: no counting rule for {', '.join(uncounted)}")
     body = _params(backbone.body)
     return DetectorCost(_params(model), _params(network) - body, body, parts)
+
+
+@functools.cache
+def _body_cost(body: str, change: Callable[[nn.Module], None] | None) -> Cost:
+    """Of a body that several detectors have."""
+    name = next(n for n, d in DETECTORS.items() if (d.body, d.change) == (body, change))
+    with torch.device("meta"):
+        model = cast(FasterRCNN, build_detector(name, num_classes=CLASSES, size="full"))
+    return count(model.backbone.body, DETECTION)
 
 
 def added(name: str, counted: Callable[[DetectorCost], float]) -> float:
