@@ -12,7 +12,7 @@ import pytest
 from dvc.repo import Repo
 
 from repro.__main__ import VERBS
-from repro.params import load
+from repro.params import SCALES, load
 from repro.training.source import imported_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,7 +130,16 @@ def test_every_row_of_the_comparison_is_trained_beside_its_base():
     for table in ("ddf_table4", "ddf_table5", "fdconv_table1"):
         addresses = [f"{table.replace('_', '.')}.{row}" for row in tables[table]]
         wanted = {BACKBONES.get(address) or network_of(address) for address in addresses}
+        if table == "fdconv_table1":
+            assert wanted == set(tables["fdconv_backbones"])
         trained = {
             network for key, networks in lists.items() if table in key for network in networks
         }
         assert wanted == trained - {"ddf_channel_only"}, table
+
+
+def test_every_row_of_the_detection_tables_is_trained_at_every_scale():
+    params = load()
+    for scale in SCALES:
+        for table in ("ddf_table6", "fdconv_table1", "fdconv_table3"):
+            assert params["detection"][scale][table] == params["tables"][table], (scale, table)

@@ -50,7 +50,9 @@ class Setup:
         return self.results.run(self.family, self.network(row))
 
     def network(self, row: Row) -> str:
-        """The network that a row is: its system, unless that is the name of several."""
+        """What the runs of a row are called: its system, unless that is the name of several."""
+        if self.family is not None and self.family.by_row:
+            return row.id
         return self.printed[row.id].network if row.id in self.printed else row.system
 
 
@@ -124,6 +126,8 @@ PARAMS = Exact("params_m", "params", "Params", "M", 1e6)
 FLOPS = Exact("flops_g", "macs", "FLOPs", "G", 1e9)
 ADDED_PARAMS = Exact("params_delta_m", "params", "Added params", "M", 1e6)
 ADDED_FLOPS = Exact("flops_delta_g", "macs", "Added FLOPs", "G", 1e9)
+BACKBONE_PARAMS = Exact("backbone_params_m", "params", "Params of the backbone", "M", 1e6)
+UPSAMPLER_FLOPS = Exact("flops_g", "macs", "FLOPs of the upsamplers", "G", 1e9)
 
 
 @dataclass(frozen=True)
@@ -310,4 +314,4 @@ def ratio(mine: Timing, other: Timing, *, latency: bool) -> Measured:
 
 
 def _unit(unit: str | None) -> str | None:
-    return "%" if unit == "percent" else unit
+    return "%" if unit in ("percent", "AP x100") else unit

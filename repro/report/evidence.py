@@ -37,15 +37,38 @@ class Evidence:
         size: float | None,
         above: bool = True,
         family: RunFamily = CLASSIFICATION,
+        metric: str = "top1",
     ) -> Effect:
-        """Top-1 of `method` minus top-1 of `base`, paired by seed."""
+        """`metric` of `method` minus that of `base`, paired by seed."""
         expected = Direction(above, point(size))
-        return self._paired(name, method, base, expected, size, family)
+        return self._paired(name, method, base, expected, size, family, metric)
+
+    def tie(
+        self,
+        name: str,
+        method: str,
+        base: str,
+        *,
+        at_most: float,
+        paper: float | None,
+        family: RunFamily,
+        metric: str,
+    ) -> Effect:
+        """`metric` of `method` minus that of `base`, which the claim says is nought or small."""
+        within = Within(-at_most, at_most)
+        return self._paired(name, method, base, within, paper, family, metric)
 
     def lead(
-        self, name: str, method: str, rivals: Sequence[str], *, size: float, family: RunFamily
+        self,
+        name: str,
+        method: str,
+        rivals: Sequence[str],
+        *,
+        size: float,
+        family: RunFamily,
+        metric: str = "top1",
     ) -> Effect:
-        """Top-1 of `method` minus that of the rival that speaks most against the claim.
+        """`metric` of `method` minus that of the rival that speaks most against the claim.
 
         It leads if it is ahead of every rival; see `together` and `least_favourable`.
         """
@@ -57,14 +80,21 @@ class Evidence:
         except MissingResultError as error:
             return Effect(name, expected, size, reason=str(error))
         basis = describe_runs(run.details, len(run.seeds))
-        leads = {other.method: difference(run, other, "top1", confidence) for other in others}
+        leads = {other.method: difference(run, other, metric, confidence) for other in others}
         return least_favourable(name, expected, size, basis, leads)
 
     def accuracy_change(self, name: str, method: str, base: str, *, at_most: float) -> Effect:
         """Top-1 of `method` minus top-1 of `base`, which the claim says is small."""
-        within = Within(-at_most, at_most)
         printed = self._printed_change(method, base)
-        return self._paired(name, method, base, within, printed, CLASSIFICATION)
+        return self.tie(
+            name,
+            method,
+            base,
+            at_most=at_most,
+            paper=printed,
+            family=CLASSIFICATION,
+            metric="top1",
+        )
 
     def counted(
         self,
@@ -124,12 +154,13 @@ class Evidence:
         expected: Expectation,
         size: float | None,
         family: RunFamily,
+        metric: str,
     ) -> Effect:
         try:
             run, reference = self.results.run(family, method), self.results.run(family, base)
         except MissingResultError as error:
             return Effect(name, expected, size, reason=str(error))
-        estimate = difference(run, reference, "top1")
+        estimate = difference(run, reference, metric)
         if estimate is None:
             return Effect(name, expected, size, reason=f"no seed of {method} and {base} finished")
         basis = describe_runs(run.details, estimate.n)

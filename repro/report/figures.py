@@ -30,12 +30,18 @@ class Comparison:
     seeds: int | None
 
 
-def differences(tables: Sequence[ReportTable], column: str = "top1_difference") -> list[Comparison]:
-    """Every row of `tables` that is compared with a base in `column`, in their order."""
+def differences(
+    tables: Sequence[ReportTable], columns: Sequence[str] = ("top1_difference",)
+) -> list[Comparison]:
+    """Every row of `tables` that is compared with a base in one of `columns`, in their order."""
     found = []
     for table in tables:
-        positions = [i for i, shown in enumerate(table.columns) if shown.id == column]
+        positions = [i for i, shown in enumerate(table.columns) if shown.id in columns]
+        bases = [row.name for row in table.rows if row.base]
+        title = table.title
         for row in table.rows:
+            if row.base and len(bases) > 1:  # each has a block of its own
+                title = f"{table.title}: {row.name}"
             for position in positions:
                 cell = row.cells[position]
                 if cell.ours is None or not isinstance(cell.ours.value, int | float):
@@ -44,9 +50,9 @@ def differences(tables: Sequence[ReportTable], column: str = "top1_difference") 
                 ours = cell.ours
                 found.append(
                     Comparison(
-                        table.title,
+                        title,
                         row.name,
-                        row.system,
+                        row.system if row.system in style.known_methods() else row.id,
                         None if paper is None else float(paper),
                         float(cell.ours.value),
                         ours.low,

@@ -37,7 +37,7 @@ def below(
             f"{what} (one multiply-accumulate is one FLOP); the percentage is the distance from "
             "the paper's rounded figure."
         )
-        written += _verdicts(kinds, rows, setup)
+        written += verdicts(kinds, rows, setup)
     if any(isinstance(kind, Counted) for kind in kinds):
         written.append(_counted())
     if any(isinstance(kind, Timed) for kind in kinds):
@@ -47,7 +47,7 @@ def below(
     return tuple(written)
 
 
-def _verdicts(kinds: Sequence[ColumnKind], rows: Sequence[Row], setup: Setup) -> list[str]:
+def verdicts(kinds: Sequence[ColumnKind], rows: Sequence[Row], setup: Setup) -> list[str]:
     """What the verdicts on counted costs mean, and for each cause the cells that differ by it."""
     labels = {kind.column_id: kind.label for kind in kinds if isinstance(kind, Exact)}
     judged = False
@@ -75,23 +75,23 @@ def describe_runs(details: Mapping[str, Any], seeds: int) -> str:
     side = details.get("image_size")
     if isinstance(side, int):
         parts[-1:] = [f"{parts[-1] if parts else 'images'} at {side}×{side}"]
-    for key, what in (
-        ("num_classes", "classes"),
-        ("train_images", "training images"),
-        ("test_images", "test images"),
-        ("epochs", "epochs"),
+    for key, what, one in (
+        ("num_classes", "classes", "class"),
+        ("train_images", "training images", "training image"),
+        ("test_images", "test images", "test image"),
+        ("epochs", "epochs", "epoch"),
     ):
         if isinstance(details.get(key), int):
-            parts.append(f"{details[key]:,} {what}")
+            parts.append(f"{details[key]:,} {what if details[key] != 1 else one}")
     if "size" in details:
         parts.append(f"{details['size']} networks")
     parts.append("one seed" if seeds == 1 else f"{seeds} seeds")
     return ", ".join(parts)
 
 
-def is_stand_in(details: Mapping[str, Any]) -> bool:
+def is_stand_in(details: Mapping[str, Any], dataset: str = "imagenet") -> bool:
     """Whether a run differs from the paper's experiment in more than chance."""
-    return details.get("dataset") != "imagenet" or details.get("size") == "small"
+    return details.get("dataset") != dataset or details.get("size") == "small"
 
 
 def _runs(rows: Sequence[Row], setup: Setup) -> str:

@@ -21,11 +21,13 @@ class RunFamily:
         stage: the stage in dvc.yaml.
         together: one `metrics.json` holds all methods under "variants", because one process trains
             them; otherwise every method has a folder, and a stage `<stage>@<method>`.
+        by_row: its methods are ids of rows, not of systems or networks.
     """
 
     folder: str
     stage: str
     together: bool = False
+    by_row: bool = False
 
 
 CLASSIFICATION = RunFamily("classification", "train_classification")
@@ -34,6 +36,7 @@ FDCONV_ABLATION = RunFamily("ablate_fdconv", "ablate_fdconv", together=True)
 COMPARISON = RunFamily("compare_networks", "compare_networks", together=True)
 JOINT_UPSAMPLING = RunFamily("joint_upsampling", "joint_upsampling", together=True)
 UPSAMPLING_ABLATION = RunFamily("ablate_joint_upsampling", "ablate_joint_upsampling", together=True)
+DETECTION = RunFamily("detection", "detection", together=True, by_row=True)
 
 FAMILIES = (
     CLASSIFICATION,
@@ -42,6 +45,7 @@ FAMILIES = (
     COMPARISON,
     JOINT_UPSAMPLING,
     UPSAMPLING_ABLATION,
+    DETECTION,
 )
 
 
@@ -52,7 +56,8 @@ class Run:
     A seed whose training broke down has None where its figure would be.
 
     Attributes:
-        details: what metrics.json says of all its methods: dataset, budget.
+        details: dataset and budget: what metrics.json says of all its methods, and under "details"
+            of this one.
         own: what it says of this one.
     """
 
@@ -103,7 +108,7 @@ def parse_run(method: str, path: Path, own: Mapping[str, Any], details: Mapping[
             counts = f"{len(seeds)} seeds but {len(entry)} figures of {name!r}"
             raise BrokenResultError(f"{shown(path)}: {method} has {counts}")
         values[name] = _finite(entry)
-    return Run(method, path, tuple(seeds), values, details, own)
+    return Run(method, path, tuple(seeds), values, {**details, **own.get("details", {})}, own)
 
 
 def _finite(entry: Sequence[float | None]) -> tuple[float | None, ...]:

@@ -16,13 +16,15 @@ from typing import Any
 from repro.files import write_text
 from repro.names import require_known
 from repro.papers import Row, Table, load
-from repro.report import depth_notes, notes, own_tables, render
+from repro.report import depth_notes, detection_notes, notes, own_tables, render
 from repro.report.cells import Cell, Measured, ReportTable, TableColumn, TableRow
 from repro.report.columns import (
     ADDED_FLOPS,
     ADDED_PARAMS,
+    BACKBONE_PARAMS,
     FLOPS,
     PARAMS,
+    UPSAMPLER_FLOPS,
     ColumnKind,
     Difference,
     Exact,
@@ -48,6 +50,7 @@ from repro.report.runs import (
     CLASSIFICATION,
     COMPARISON,
     DDF_ABLATION,
+    DETECTION,
     FDCONV_ABLATION,
     JOINT_UPSAMPLING,
     UPSAMPLING_ABLATION,
@@ -126,12 +129,30 @@ def specs() -> Mapping[str, TableSpec]:
             FDCONV_ABLATION,
             ("fdconv_kernel_num_1",),
         ),
+        TableSpec("fdconv", own_tables.fdconv_backbones(), compared, COMPARISON, ("resnet50",)),
+        TableSpec(
+            "ddf",
+            own_tables.with_ap50(table("table6")),
+            _TABLE_6,
+            DETECTION,
+            ("nearest",),
+            detection_notes.below,
+        ),
         TableSpec(
             "fdconv",
-            own_tables.fdconv_table1(),
-            (*_OF_DETECTORS, *compared[2:]),
-            COMPARISON,
+            own_tables.with_ap50(load("fdconv").table("table1")),
+            _FDCONV_TABLE_1,
+            DETECTION,
             ("faster_rcnn_r50", "mask_rcnn_r50"),
+            detection_notes.below,
+        ),
+        TableSpec(
+            "fdconv",
+            own_tables.with_ap50(load("fdconv").table("table3")),
+            _FDCONV_TABLE_3,
+            DETECTION,
+            ("mask_rcnn_convnext_t", "mask_rcnn_swin_t"),
+            detection_notes.below,
         ),
         TableSpec(
             "ddf",
@@ -175,15 +196,34 @@ _TABLE_2 = (
 
 _AS_PUBLISHED = Setting("top1_official", "Top-1, as published", "%")
 
-_OF_DETECTORS = (
-    Setting("conv_budget_x", "Budget", "×"),
-    Setting("params_m", "Params of the detector", "M"),
-    ADDED_PARAMS,
-    Setting("flops_g", "FLOPs of the detector", "G"),
-    ADDED_FLOPS,
-    Setting("ap_box"),
-    Setting("ap_mask"),
+_BOX = (Metric("ap_box", "ap"), Difference("ap_box", "ap"), Metric("ap50"))
+_MASK = (Metric("ap_mask", "mask_ap"), Difference("ap_mask", "mask_ap"))
+
+_TABLE_6 = (
+    UPSAMPLER_FLOPS,
+    Metric("map", "ap"),
+    Difference("map", "ap"),
+    Metric("ap50"),
+    Metric("map_s", "ap_small"),
+    Difference("map_s", "ap_small"),
+    Metric("map_m", "ap_medium"),
+    Metric("map_l", "ap_large"),
+    Seeds("ap"),
 )
+
+_FDCONV_TABLE_1 = (
+    Setting("conv_budget_x", "Budget", "×"),
+    PARAMS,
+    BACKBONE_PARAMS,
+    ADDED_PARAMS,
+    FLOPS,
+    ADDED_FLOPS,
+    *_BOX,
+    *_MASK,
+    Seeds("ap"),
+)
+
+_FDCONV_TABLE_3 = (PARAMS, ADDED_PARAMS, FLOPS, *_BOX, *_MASK, Seeds("ap"))
 
 _ABLATION = (
     Metric("top1"),

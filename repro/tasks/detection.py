@@ -14,6 +14,7 @@ from repro.data.augment import generator
 from repro.data.batches import batch_count, epoch_order, require_positive
 from repro.data.detection import DetectionData, DetectionImage, DetectionImages
 from repro.tasks.detection_metric import AveragePrecision, require_evaluator
+from repro.training.source import source_digest
 
 Target = dict[str, Tensor]
 Batch = tuple[list[Tensor], list[Target]]
@@ -28,10 +29,11 @@ class DetectionTask:
         method: names the detector.
         data: the dataset.
         size: "small" or "full".
-        build: makes the untrained detector, as `repro.models.detection.build_detector` does: called
-            with the method, num_classes (without the background), size and `options`. In training
-            mode it takes images and targets and returns named losses; otherwise it takes images and
-            returns boxes, labels, scores and perhaps masks of each.
+        build: a function that makes the untrained detector, as
+            `repro.models.detection.build_detector` does: called with the method, num_classes
+            (without the background), size and `options`; its code is part of the run's identity. In
+            training mode the detector takes images and targets and returns named losses; otherwise
+            it takes images and returns boxes, labels, scores and perhaps masks of each.
         options: more arguments of `build`, plain values; they belong to the run's identity.
         workers: processes that decode images; 0 decodes in this one.
         masks: train and evaluate masks; None does where the dataset has them.
@@ -69,6 +71,8 @@ class DetectionTask:
             "masks": self.masks,
             "augmentation": "mirror",
             "data": self.data.fingerprint,
+            # The loop knows the code of this module; the detector comes from elsewhere.
+            "detector": source_digest(self.build.__module__),
         }
 
     def build_model(self) -> nn.Module:

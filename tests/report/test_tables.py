@@ -243,16 +243,8 @@ def test_a_cost_that_differs_says_why_below_the_table(results):
     assert row["params_m_verdict"] == "differs"
 
 
-def test_a_detectors_row_has_the_papers_figures_and_its_backbones_accuracy(results):
-    table = tables.build("fdconv_table1", results)
-    base = cells(table, "faster_rcnn_r50")
-    assert (base["params_m"].paper, base["flops_g"].paper) == (43.8, 207.1)
-    assert base["params_delta_m"].ours is None
-    assert base["top1"].ours.value == pytest.approx(51.0)
-    kw = cells(table, "mask_rcnn_kw_1x")
-    assert kw["flops_delta_g"].paper is None
-    assert kw["flops_delta_g"].ours == Measured.counted(2.038)
-    assert kw["ap_box"].paper == 41.8
-    assert kw["ap_box"].ours is None
-    assert "Detection is not measured in this version" in table.caption
-    assert "FLOPs at 1280×800" in "\n".join(table.notes)
+def test_the_backbones_of_detectors_are_compared_as_classifiers(results):
+    row = cells(tables.build("fdconv_backbones", results), "fdconv_resnet50")
+    assert row["top1"].paper is None
+    assert row["top1_difference"].ours.value == pytest.approx(0.766667, abs=1e-5)
+    assert row["params_m"].ours == Measured.counted(29.204)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import depth_trees
+import detection_trees
 
 from repro import papers
 from repro.files import write_json, write_text
 from repro.models.rows import BACKBONES, COUNTS, rows
+from repro.report import own_tables
 
 SEEDS = (0, 1, 2)
 DETAILS = {
@@ -67,6 +69,11 @@ COSTS |= {
     "resnet18": {"params": 11700000, "macs": 1800000000},
     "ddf_resnet18": {"params": 7700000, "macs": 400000000},
 }
+COSTS |= {
+    row.system: {"params": 30000000, "macs": 4200000000}
+    for row in own_tables.fdconv_backbones().rows
+    if row.system not in COSTS
+}
 COSTS |= depth_trees.COSTS
 TIMINGS = {
     "conv": (120.0, 118.0, 123.0, 360.0),
@@ -122,6 +129,7 @@ def whole(root: Path) -> Path:
     write_fdconv_ablation(root)
     write_comparison(root)
     depth_trees.whole(root)
+    detection_trees.write(root)
     write_json(root / "printed_costs.json", printed_costs())
     return root
 
@@ -175,7 +183,7 @@ def printed_costs() -> dict[str, Any]:
     res2net |= {"counted": 25.06, "verdict": "differs", "note": "another network's count"}
     kw = found["fdconv.table1.mask_rcnn_kw_1x"]["costs"]
     kw["flops_delta_g"] = {"counted": 2.038, "printed": None, "verdict": None, "note": None}
-    return found
+    return {**found, **detection_trees.printed_costs()}
 
 
 def write_timings(root: Path, shape: str = "2x256x200x300") -> None:

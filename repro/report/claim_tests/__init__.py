@@ -12,6 +12,7 @@ from repro.report.claim_tests import (
     ddf_counted,
     ddf_timed,
     ddf_upsampling,
+    detection,
     fdconv_compared,
 )
 from repro.report.evidence import Test
@@ -22,6 +23,7 @@ TESTS: Mapping[str, Test] = {
     **ddf_counted.TESTS,
     **ddf_timed.TESTS,
     **ddf_upsampling.TESTS,
+    **detection.TESTS,
     **fdconv_compared.TESTS,
 }
 
