@@ -104,10 +104,7 @@ _NEEDS = {
     "ddf.table6": "detection (Table 6) is not part of this version",
     "ddf.supp_tricks": "the recipe behind the printed figure is not published",
     "fdconv.table1": "detection (Table 1) is not part of this version",
-    "fdconv.table2": "semantic segmentation (Table 2) is not part of this version",
     "fdconv.table3": "detection (Table 3) is not part of this version",
-    "fdconv.table4": "semantic segmentation (Table 4) is not part of this version",
-    "fdconv.table5": "segmentation with large backbones (Table 5) is not part of this version",
 }
 
 

@@ -34,6 +34,7 @@ FDCONV_ABLATION = RunFamily("ablate_fdconv", "ablate_fdconv", together=True)
 COMPARISON = RunFamily("compare_networks", "compare_networks", together=True)
 JOINT_UPSAMPLING = RunFamily("joint_upsampling", "joint_upsampling", together=True)
 UPSAMPLING_ABLATION = RunFamily("ablate_joint_upsampling", "ablate_joint_upsampling", together=True)
+SEGMENTATION = RunFamily("segmentation", "segmentation", together=True)
 
 FAMILIES = (
     CLASSIFICATION,
@@ -42,6 +43,7 @@ FAMILIES = (
     COMPARISON,
     JOINT_UPSAMPLING,
     UPSAMPLING_ABLATION,
+    SEGMENTATION,
 )
 
 

@@ -13,6 +13,7 @@ from repro.report.claim_tests import (
     ddf_timed,
     ddf_upsampling,
     fdconv_compared,
+    segmentation,
 )
 from repro.report.evidence import Test
 
@@ -23,6 +24,7 @@ TESTS: Mapping[str, Test] = {
     **ddf_timed.TESTS,
     **ddf_upsampling.TESTS,
     **fdconv_compared.TESTS,
+    **segmentation.TESTS,
 }
 
 __all__ = ["TESTS"]
