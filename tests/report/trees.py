@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import depth_trees
+import segmentation_trees
 
 from repro import papers
 from repro.files import write_json, write_text
@@ -122,6 +123,7 @@ def whole(root: Path) -> Path:
     write_fdconv_ablation(root)
     write_comparison(root)
     depth_trees.whole(root)
+    segmentation_trees.whole(root)
     write_json(root / "printed_costs.json", printed_costs())
     return root
 
@@ -159,6 +161,7 @@ def printed_costs() -> dict[str, Any]:
     found: dict[str, Any] = {
         address: {"network": BACKBONES[address], "costs": {}} for address in BACKBONES
     }
+    found |= segmentation_trees.printed_costs()
     for address, network in rows().items():
         paper, table, row = address.split(".")
         printed = papers.load(paper).table(table)
