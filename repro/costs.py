@@ -57,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     _log.info("costs of %d systems: %s", len(costs), out)
     if not arguments.methods:
         # Transformers, which some hosts lack, is needed for segmenters alone.
-        from repro.models.segmentation import printed_costs
+        from repro.models.segmentation import costs as segmenters
 
-        printed = {**rows.describe(), **printed_costs.describe()}
+        printed = {**rows.describe(), **segmenters.describe()}
         write_json(out.with_name("printed_costs.json"), printed)
     return 0
 
