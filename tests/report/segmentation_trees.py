@@ -74,8 +74,9 @@ def write_boundaries(folder: Path, highest: float = 1.2, lowest: float = 0.9) ->
             for band, ratio in ((1, highest), (2, 1.0), (3, lowest)):
                 for image in range(IMAGES):
                     inside = ratio + 0.01 * np.sin(image + seed)
+                    deviation = 0.01 * band * float(1 + 0.1 * np.sin(image - seed))
                     start = f"upernet_r50_fdconv,{seed},{layer},{band},{image:03d}"
-                    lines.append(f"{start},{float(inside)!r},1.0,{0.01 * band}")
+                    lines.append(f"{start},{float(inside)!r},1.0,{deviation}")
     write_text(folder / "boundaries.csv", "\n".join(lines) + "\n")
 
 
