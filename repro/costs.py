@@ -3,8 +3,8 @@
 Costs do not depend on the scale of a run: they are those of the papers' networks at 224 x 224 (and
 at 1280 x 800, where a table prints what a backbone adds to a detector), of the networks of joint
 depth upsampling at 480 x 640, and of one upsampling layer of PAC and of DDF, counted on the meta
-device in three quarters of a minute for all of them. Beside them, in `printed_costs.json`, lie the
-costs of every printed row, those of whole detectors included.
+device in about a minute for all of them. Beside them, in `printed_costs.json`, lie the costs of
+every printed row, those of whole detectors and segmenters included.
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ def printed_costs() -> dict[str, Any]:
 
     A plain detector of FDConv's Table 1 counts as a whole, what is put into it as its backbone.
     """
-    # Torchvision, which some hosts lack, is needed for detectors alone.
-    from repro.models.detection import costs as detection_costs
+    # Some hosts lack torchvision, needed for detectors, or transformers, needed for segmenters.
+    from repro.models.detection import costs as detectors
+    from repro.models.segmentation import costs as segmenters
 
-    return {**rows.describe(), **detection_costs.describe()}
+    return {**rows.describe(), **detectors.describe(), **segmenters.describe()}
 
 
 def names() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,15 +153,43 @@ def image_bootstrap(
         raise ValueError(f"a and b must hold the same seeds, got {len(mine)} and {len(other)}")
     images = mine.shape[-1]
     weights = _pixel_weights(pixels, images)
-    everything = np.ones((1, images))
-    by_seed = _summary(mine, weights, everything) - _summary(other, weights, everything)
-    mean, seeds = float(by_seed.mean()), by_seed.shape[1]
     seeded = mine.ndim == 2 or other.ndim == 2
+    return counted_bootstrap(
+        lambda counts: _summary(mine, weights, counts) - _summary(other, weights, counts),
+        images,
+        seeded=seeded,
+        confidence=confidence,
+        replicates=replicates,
+        seed=seed,
+    )
+
+
+def counted_bootstrap(
+    figures: Callable[[FloatArray], FloatArray],
+    images: int,
+    *,
+    seeded: bool = True,
+    confidence: float = 0.95,
+    replicates: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """The interval of `image_bootstrap` for any figure of a set of images.
+
+    Args:
+        figures: how often each image counts, (sets, images), to the figure of each seed on each
+            set, (sets, seeds).
+        images: how many there are.
+        seeded: whether the figures depend on seeds at all.
+    Raises:
+        ValueError: a confidence out of range.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+    by_seed = figures(np.ones((1, images)))
+    mean, seeds = float(by_seed.mean()), by_seed.shape[1]
     if images == 1 or (seeded and seeds == 1):
         return Estimate(mean, None, None, seeds, confidence)
-    drawn = _image_counts(images, replicates, seed)
-    replicated = _summary(mine, weights, drawn) - _summary(other, weights, drawn)
-    replicate = replicated.mean(axis=1)
+    replicate = figures(_image_counts(images, replicates, seed)).mean(axis=1)
     if seeds > 1:
         standard_error = float(by_seed.std(ddof=1)) / math.sqrt(seeds)
         draws = np.random.default_rng([seed, seeds]).standard_t(seeds - 1, replicates)

@@ -102,9 +102,6 @@ def _in_words(effect: Effect) -> str:
 # What a claim without a test still needs; the first ground that is listed here explains it.
 _NEEDS = {
     "ddf.supp_tricks": "the recipe behind the printed figure is not published",
-    "fdconv.table2": "semantic segmentation (Table 2) is not part of this version",
-    "fdconv.table4": "semantic segmentation (Table 4) is not part of this version",
-    "fdconv.table5": "segmentation with large backbones (Table 5) is not part of this version",
 }
 
 

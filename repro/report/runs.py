@@ -37,6 +37,7 @@ COMPARISON = RunFamily("compare_networks", "compare_networks", together=True)
 JOINT_UPSAMPLING = RunFamily("joint_upsampling", "joint_upsampling", together=True)
 UPSAMPLING_ABLATION = RunFamily("ablate_joint_upsampling", "ablate_joint_upsampling", together=True)
 DETECTION = RunFamily("detection", "detection", together=True, by_row=True)
+SEGMENTATION = RunFamily("segmentation", "segmentation", together=True)
 
 FAMILIES = (
     CLASSIFICATION,
@@ -46,6 +47,7 @@ FAMILIES = (
     JOINT_UPSAMPLING,
     UPSAMPLING_ABLATION,
     DETECTION,
+    SEGMENTATION,
 )
 
 

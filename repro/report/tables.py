@@ -16,7 +16,14 @@ from typing import Any
 from repro.files import write_text
 from repro.names import require_known
 from repro.papers import Row, Table, load
-from repro.report import depth_notes, detection_notes, notes, own_tables, render
+from repro.report import (
+    depth_notes,
+    detection_notes,
+    notes,
+    own_tables,
+    render,
+    segmentation_notes,
+)
 from repro.report.cells import Cell, Measured, ReportTable, TableColumn, TableRow
 from repro.report.columns import (
     ADDED_FLOPS,
@@ -53,9 +60,11 @@ from repro.report.runs import (
     DETECTION,
     FDCONV_ABLATION,
     JOINT_UPSAMPLING,
+    SEGMENTATION,
     UPSAMPLING_ABLATION,
     RunFamily,
 )
+from repro.report.segmentation_columns import MiouDifference, MultiScale, Standing
 
 PAPER_NAMES = {"ddf": "DDF", "fdconv": "FDConv"}
 
@@ -170,8 +179,39 @@ def specs() -> Mapping[str, TableSpec]:
             ("ddf_up_net",),
             depth_notes.below,
         ),
+        *_of_segmentation(),
     )
     return {spec.id: spec for spec in declared}
+
+
+def _of_segmentation() -> tuple[TableSpec, ...]:
+    """FDConv's Tables 2, 4 and 5: base rows, and under each what it is compared with."""
+    bases = {
+        "table2": ("upernet_r50",),
+        "table4": ("mask2former_r50",),
+        "table5": ("mask2former_swin_b", "mask2former_swin_l_22k", "maskdino_swin_l_22k"),
+    }
+    costs = (PARAMS, ADDED_PARAMS, FLOPS, ADDED_FLOPS)
+    columns: dict[str, tuple[ColumnKind, ...]] = {
+        "table2": (
+            Metric("miou_ss", "miou"),
+            MiouDifference("miou_ss", "miou"),
+            MultiScale("miou_ms"),
+            MiouDifference("miou_ms"),
+        ),
+        **dict.fromkeys(("table4", "table5"), (Metric("miou"), MiouDifference("miou"))),
+    }
+    return tuple(
+        TableSpec(
+            "fdconv",
+            load("fdconv").table(name),
+            (*costs, *columns[name], Standing(), Seeds("miou")),
+            SEGMENTATION,
+            own_bases,
+            segmentation_notes.below,
+        )
+        for name, own_bases in bases.items()
+    )
 
 
 _TABLE_1 = (

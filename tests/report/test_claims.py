@@ -87,6 +87,11 @@ def test_the_verdicts_on_what_fdconv_adds(tmp_path):
         "f03": Verdict.REPRODUCED,
         "f08": Verdict.REPRODUCED,
         "f09": Verdict.REPRODUCED,
+        "f10": Verdict.DIRECTION_ONLY,  # by more than the paper has it
+        "f13": Verdict.DIRECTION_ONLY,
+        "f14": Verdict.DIRECTION_ONLY,
+        "f20": Verdict.REPRODUCED,
+        "f21": Verdict.REPRODUCED,
         "f25": Verdict.INCONCLUSIVE,
         "f27": Verdict.REPRODUCED,
         **{f"f{number:02}": Verdict.REPRODUCED for number in (1, 2, 4, 5, 6, 7, 11, 12, 26)},

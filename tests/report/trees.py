@@ -7,6 +7,7 @@ from typing import Any
 
 import depth_trees
 import detection_trees
+import segmentation_trees
 
 from repro import papers
 from repro.files import write_json, write_text
@@ -130,6 +131,7 @@ def whole(root: Path) -> Path:
     write_comparison(root)
     depth_trees.whole(root)
     detection_trees.write(root)
+    segmentation_trees.whole(root)
     write_json(root / "printed_costs.json", printed_costs())
     return root
 
@@ -167,6 +169,7 @@ def printed_costs() -> dict[str, Any]:
     found: dict[str, Any] = {
         address: {"network": BACKBONES[address], "costs": {}} for address in BACKBONES
     }
+    found |= segmentation_trees.printed_costs()
     for address, network in rows().items():
         paper, table, row = address.split(".")
         printed = papers.load(paper).table(table)

@@ -15,11 +15,12 @@ from repro.models.rows import Cell, digits_of
 from repro.models.segmentation.registry import SEGMENTERS, build_segmenter
 from repro.names import require_known
 
-# Printed column of Table 2 -> the exact cost in its unit; Tables 4 and 5 print no costs.
+# Column -> the exact cost in its unit; Tables 4 and 5, which print no costs, get the same columns.
 COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
     "params_m": lambda cost: cost["params"] / 1e6,
     "params_delta_m": lambda cost: cost["params_delta"] / 1e6,
     "flops_g": lambda cost: cost["macs"] / 1e9,
+    "flops_delta_g": lambda cost: cost["macs_delta"] / 1e9,
 }
 
 # Table -> classes of its dataset, and height and width of the image that operations are counted
@@ -74,33 +75,38 @@ def segmenter_costs(
     return found
 
 
-def describe() -> dict[str, Any]:
-    """Costs of the rows of FDConv's Table 2, as `repro.models.rows.describe` gives those of others.
+def describe(*tables: str) -> dict[str, Any]:
+    """Costs of every row of the tables, as `repro.models.rows.describe` gives those of others.
 
+    Args:
+        tables: `<paper>.<table>`; none takes all three.
     Returns:
         Address of a row -> "network", its row id, and "costs" by column: "counted", and "printed"
         and "verdict", None where the sheet has no figure. The increments that it has are rounded to
-        a million.
+        a million. A base row has no increments.
     """
-    table = papers.load("fdconv").table("table2")
     found: dict[str, Any] = {}
-    for row in table.rows:
-        cost = segmenter_costs(row.id)
-        columns = [c for c in COLUMNS if cost["params_delta"] is not None or "delta" not in c]
+    for name, segmenter in SEGMENTERS.items():
+        if segmenter.table is None or (tables and segmenter.table not in tables):
+            continue
+        paper, _, table_id = segmenter.table.partition(".")
+        table = papers.load(paper).table(table_id)
+        cost = segmenter_costs(name)
+        columns = [c for c in COLUMNS if segmenter.base is not None or "delta" not in c]
         costs = {}
         for column in columns:
-            counted, printed = COLUMNS[column](cost), row.values.get(column)
+            counted, printed = COLUMNS[column](cost), table.row(name).values.get(column)
             verdict = None
             if isinstance(printed, float | int):
-                address = f"fdconv.table2.{row.id}.{column}"
-                verdict = Cell(address, row.id, printed, counted, digits_of(table, column)).verdict
+                address = f"{segmenter.table}.{name}.{column}"
+                verdict = Cell(address, name, printed, counted, digits_of(table, column)).verdict
             costs[column] = {
                 "counted": counted,
                 "printed": printed,
                 "verdict": verdict,
                 "note": None,
             }
-        found[f"fdconv.table2.{row.id}"] = {"network": row.id, "costs": costs}
+        found[f"{segmenter.table}.{name}"] = {"network": name, "costs": costs}
     return found
 
 

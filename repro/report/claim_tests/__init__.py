@@ -14,6 +14,7 @@ from repro.report.claim_tests import (
     ddf_upsampling,
     detection,
     fdconv_compared,
+    segmentation,
 )
 from repro.report.evidence import Test
 
@@ -25,6 +26,7 @@ TESTS: Mapping[str, Test] = {
     **ddf_upsampling.TESTS,
     **detection.TESTS,
     **fdconv_compared.TESTS,
+    **segmentation.TESTS,
 }
 
 __all__ = ["TESTS"]
