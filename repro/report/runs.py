@@ -37,7 +37,7 @@ COMPARISON = RunFamily("compare_networks", "compare_networks", together=True)
 JOINT_UPSAMPLING = RunFamily("joint_upsampling", "joint_upsampling", together=True)
 UPSAMPLING_ABLATION = RunFamily("ablate_joint_upsampling", "ablate_joint_upsampling", together=True)
 DETECTION = RunFamily("detection", "detection", together=True, by_row=True)
-SEGMENTATION = RunFamily("segmentation", "segmentation", together=True)
+SEGMENTATION = RunFamily("segmentation", "segmentation", together=True, by_row=True)
 
 FAMILIES = (
     CLASSIFICATION,

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import segmentation_trees
 
+from repro import params
 from repro.files import read_json, write_json
+from repro.models.segmentation import SEGMENTERS
 from repro.report import tables
 from repro.report.class_areas import miou_difference, read_class_areas
 from repro.report.result_files import BrokenResultError, MissingResultError
@@ -141,3 +143,12 @@ def test_broken_counts_are_named(tmp_path, text, message):
 def test_a_missing_file_names_the_stage(tmp_path):
     with pytest.raises(MissingResultError, match="dvc repro segmentation"):
         read_class_areas(tmp_path / "per_image.csv", "segmentation")
+
+
+def test_every_row_is_trained_beside_its_base_at_every_scale():
+    chosen = params.load()
+    shown = {row for table in TABLES for row in chosen["tables"][table]}
+    for scale in params.SCALES:
+        trained = set(chosen["segmentation"][scale]["methods"])
+        assert shown <= trained
+        assert {SEGMENTERS[row].base for row in shown} - {None} <= trained
