@@ -71,7 +71,9 @@ def test_it_does_not_reach_outside(path, word):
 
 @pytest.mark.slow
 @each_notebook
-def test_run_all_works_as_in_a_fresh_jupyterlab(path):
+def test_run_all_works_as_in_a_fresh_jupyterlab(path, monkeypatch):
+    # As the pipeline does: beside another job, threads that spin take ten times as long.
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
     # JupyterLab starts a notebook in its own folder, papermill in the repository root.
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
