@@ -3,8 +3,8 @@
 Every sampling and alignment on all test frames, with and without PAC's border of 6 pixels. Notebook
 21 shows the same for the dataset it runs on.
 
-Writes results/upsampling_sampling.csv: method, sampling, alignment, factor, convention, rmse (in the
-dataset's unit), border.
+Writes results/upsampling_sampling.csv: method, sampling, alignment, factor, convention, rmse (in
+the dataset's unit), border.
 
 Usage: PYTHONPATH=.:numba_cuda python scripts/study_sampling.py [--dataset nyu_depth_v2]
 """
