@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,17 +56,17 @@ def plot_predictions(
     wrong = {name: count for name, count in counts.items() if count != len(images)}
     if not images or wrong:
         raise ValueError(f"{len(images)} images need as many maps, at least one; got {counts}")
-    labels = (style.look(method).label.replace(" + ", "\n+ ") for method in predictions)
+    labels = (textwrap.fill(style.look(method).label, 12) for method in predictions)
     titles = ["image", "truth", *labels]
     shape = images[0].shape
     figure, axes = plt.subplots(
         len(images),
         len(titles),
         squeeze=False,
-        figsize=(1.55 * len(titles), len(images) * (1.55 * shape[0] / shape[1] + 0.25) + 0.6),
+        figsize=(1.1 * len(titles), len(images) * (1.1 * shape[0] / shape[1] + 0.25) + 0.9),
     )
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, loc="center", fontsize=8.5)
+        axis.set_title(title, loc="center", fontsize=8)
     for row, (image, truth) in enumerate(zip(images, truths, strict=True)):
         axes[row, 0].imshow(image)
         axes[row, 1].imshow(coloured(truth, colours))
