@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 
 from repro.data.augment import generator
@@ -17,11 +16,11 @@ from repro.data.batches import (
     Batch,
     Batches,
     ClassificationData,
-    batch_count,
     epoch_order,
     require_positive,
 )
 from repro.data.image_folder import ImageList, read_image
+from repro.data.loaded import LoadedBatches
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -58,13 +57,13 @@ class StreamedData(ClassificationData):
             training_transform(self.image_size) if augment else testing_transform(self.image_size)
         )
         items = _Items(self.train, order, transform, ("augment", seed, epoch))
-        return _LoadedBatches(items, batch_size, self.workers)
+        return LoadedBatches(items, batch_size, self.workers, _stacked)
 
     def test_batches(self, batch_size: int) -> Batches:
         require_positive(batch_size)
         order = torch.arange(self.test_count)
         items = _Items(self.test, order, testing_transform(self.image_size), ("test",))
-        return _LoadedBatches(items, batch_size, self.workers)
+        return LoadedBatches(items, batch_size, self.workers, _stacked)
 
 
 def training_transform(size: int) -> Transform:
@@ -94,7 +93,7 @@ def _to_normalised_tensor() -> list[Any]:
 
 
 @dataclass(frozen=True)
-class _Items(Dataset[tuple[Tensor, int]]):
+class _Items:
     """The images of one epoch by their place in it."""
 
     images: ImageList
@@ -115,30 +114,6 @@ class _Items(Dataset[tuple[Tensor, int]]):
             return self.transform(image), self.images.labels[index]
 
 
-@dataclass(frozen=True)
-class _LoadedBatches:
-    """A DataLoader that can start anywhere in the epoch."""
-
-    items: _Items
-    batch_size: int
-    workers: int
-
-    def __len__(self) -> int:
-        return batch_count(self.items.order, self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self.starting_at(0)
-
-    def starting_at(self, step: int) -> Iterator[Batch]:
-        loader = DataLoader(
-            self.items,
-            batch_size=self.batch_size,
-            sampler=range(step * self.batch_size, len(self.items)),
-            num_workers=self.workers,
-            collate_fn=default_collate,
-            pin_memory=torch.cuda.is_available(),
-            # Without one of its own, the loader would draw from the generator that training uses.
-            generator=generator(*self.items.key),
-        )
-        for x, y in loader:
-            yield cast(Tensor, x), cast(Tensor, y)
+def _stacked(items: Sequence[tuple[Tensor, int]]) -> Batch:
+    images, labels = zip(*items, strict=True)
+    return torch.stack(images), torch.tensor(labels)

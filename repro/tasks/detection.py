@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from repro.data.augment import generator
-from repro.data.batches import batch_count, epoch_order, require_positive
+from repro.data.batches import epoch_order, require_positive
 from repro.data.detection import DetectionData, DetectionImage, DetectionImages
+from repro.data.loaded import LoadedBatches
 from repro.tasks.detection_metric import AveragePrecision, require_evaluator
 from repro.training.source import source_digest
 
@@ -20,6 +20,9 @@ Target = dict[str, Tensor]
 Batch = tuple[list[Tensor], list[Target]]
 """As torchvision's detectors take them: images (3, H, W) float32 in 0..1, sizes may differ; targets
 with boxes (n, 4), labels (n,), image_id (), area (n,), iscrowd (n,), and masks (n, H, W) uint8."""
+
+
+Batches = LoadedBatches[tuple[Tensor, Target], Batch]
 
 
 class DetectionTask:
@@ -79,18 +82,18 @@ class DetectionTask:
         classes = self.data.num_classes
         return self.build(self.name, num_classes=classes, size=self.size, **self.options)
 
-    def train_batches(self, batch_size: int, seed: int, epoch: int) -> DetectionBatches:
+    def train_batches(self, batch_size: int, seed: int, epoch: int) -> Batches:
         """Whole batches in a random order, half of the images mirrored, crowds left out."""
         order = epoch_order(len(self.data.train), batch_size, seed, epoch)
         key = ("mirror", batch_size, seed, epoch)
         items = _Items(self.data.train, order, self.masks, key)
-        return DetectionBatches(items, batch_size, self.workers)
+        return LoadedBatches(items, batch_size, self.workers, _listed)
 
-    def test_batches(self, batch_size: int) -> DetectionBatches:
+    def test_batches(self, batch_size: int) -> Batches:
         require_positive(batch_size)
         order = torch.arange(len(self.data.test))
         items = _Items(self.data.test, order, self.masks, None)
-        return DetectionBatches(items, batch_size, self.workers)
+        return LoadedBatches(items, batch_size, self.workers, _listed)
 
     def images_in(self, batch: Batch) -> int:
         return len(batch[0])
@@ -114,7 +117,7 @@ class DetectionTask:
 
 
 @dataclass(frozen=True)
-class _Items(Dataset[tuple[Tensor, Target]]):
+class _Items:
     """The images of one epoch by their place in it; `key` is None for testing."""
 
     images: DetectionImages
@@ -161,33 +164,6 @@ def mirrored(image: Tensor, target: Target) -> tuple[Tensor, Target]:
     if "masks" in target:
         changed["masks"] = target["masks"].flip(-1)
     return image.flip(-1), {**target, **changed}
-
-
-@dataclass(frozen=True)
-class DetectionBatches:
-    """Batches of one epoch; number i needs none of the ones before it."""
-
-    items: _Items
-    batch_size: int
-    workers: int
-
-    def __len__(self) -> int:
-        return batch_count(self.items.order, self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self.starting_at(0)
-
-    def starting_at(self, step: int) -> Iterator[Batch]:
-        loader = DataLoader(
-            self.items,
-            batch_size=self.batch_size,
-            sampler=range(step * self.batch_size, len(self.items)),
-            num_workers=self.workers,
-            collate_fn=_listed,
-            # Without one of its own, the loader would draw from the generator that training uses.
-            generator=generator("loader"),
-        )
-        yield from loader
 
 
 def _listed(items: Sequence[tuple[Tensor, Target]]) -> Batch:
