@@ -18,9 +18,17 @@ from repro.report.results import Results
 
 log = logging.getLogger(__name__)
 
+PUBLISHED = "published"
+"""The tree of the maintainers' runs on real datasets, shipped with the project."""
+
+TREES = (*params.SCALES, PUBLISHED)
+"""What a report can be about: the results of one scale, or those that were published."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--scale", help="which results; the default is params.yaml's scale")
+    parser.add_argument(
+        "--scale", help=f"which results, or {PUBLISHED}; the default is params.yaml's scale"
+    )
     parser.add_argument("--out", help="the page; the default is results/<scale>/report.html")
     parser.add_argument(
         "--allow-missing",
@@ -31,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     chosen = params.load()
-    scale = require_known("scale", arguments.scale or chosen["scale"], params.SCALES)
+    scale = require_known("scale", arguments.scale or chosen["scale"], TREES)
     root = paths.results_dir(scale)
     target = paths.resolve(arguments.out) if arguments.out else root / "report.html"
     rows = tables.rows_from_params(chosen)
@@ -39,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     judged = {paper: claims.judge_all(paper, Results(root)) for paper in claims.tested_papers()}
     figures = sorted([*root.glob("*/figures/*.png"), *root.glob("*/figures/*.svg")])
     text = html.report(
-        scale,
+        _title(scale),
         shown,
         judged,
         figures=figures,
@@ -52,9 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _title(scale: str) -> str:
+    if scale == PUBLISHED:
+        return "What was reproduced, in the runs published with the project"
+    return f"What was reproduced, at scale “{scale}”"
+
+
 def published_results() -> Results | None:
     """The maintainers' runs, where the checkout holds any."""
-    root = paths.results_dir("published")
+    root = paths.results_dir(PUBLISHED)
     return Results(root) if root.is_dir() else None
 
 
@@ -63,14 +77,19 @@ def gather(
 ) -> tuple[list[ReportTable], list[str]]:
     """The tables that can be built from the tree at `root`, and why the others cannot.
 
+    What was published stands beside it, unless that is what `root` is.
+
     Raises:
         MissingResultError: a run is missing, and `allow_missing` is False.
     """
+    beside = published_results()
+    if beside is not None and beside.root == root:
+        beside = None
     built: list[ReportTable] = []
     missing: list[str] = []
     for table_id in (name for name in tables.specs() if name in rows):
         try:
-            built.append(tables.build(table_id, Results(root), rows[table_id], published_results()))
+            built.append(tables.build(table_id, Results(root), rows[table_id], beside))
         except MissingResultError as error:
             if not allow_missing:
                 raise

@@ -17,7 +17,7 @@ from repro.report.verdicts import Effect, Judgement, Verdict
 
 
 def report(
-    scale: str,
+    title: str,
     tables: Sequence[ReportTable],
     judgements: Mapping[str, Sequence[Judgement]],
     *,
@@ -29,7 +29,7 @@ def report(
     """The page as text.
 
     Args:
-        scale: the size of the run, for the heading.
+        title: the heading.
         tables: in the order they are shown.
         judgements: paper id -> its judged claims.
         figures: images to show; they are copied into the page.
@@ -37,7 +37,6 @@ def report(
         folder: where the page will lie; links are relative to it.
         missing: why tables are absent, one sentence each.
     """
-    title = f"What was reproduced, at scale “{scale}”"
     sections = [_head(title, tables, judgements)]
     if missing:
         items = "".join(f"<li>{escape(sentence)}</li>" for sentence in missing)

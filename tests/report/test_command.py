@@ -101,6 +101,14 @@ def test_published_results_are_used_where_there_are_any(checkout):
     assert command.published_results().root == checkout / "results" / "published"
 
 
+def test_the_published_runs_have_a_page_of_their_own(checkout):
+    published = trees.whole(checkout / "results" / "published")
+    assert report("--scale", "published") == 0
+    text = (published / "report.html").read_text()
+    assert "in the runs published with the project" in text
+    assert "Published with this project" not in text, "they would stand beside themselves"
+
+
 def test_text_is_escaped(tmp_path):
     page = html.report("<smoke>", [], {}, folder=tmp_path, missing=["a < b"])
     assert "<smoke>" not in page

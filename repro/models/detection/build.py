@@ -60,9 +60,9 @@ SIZES: Mapping[str, DetectorSize] = {
         56,
         {
             "rpn_pre_nms_top_n_train": 400,
-            "rpn_pre_nms_top_n_test": 200,
+            "rpn_pre_nms_top_n_test": 400,
             "rpn_post_nms_top_n_train": 200,
-            "rpn_post_nms_top_n_test": 100,
+            "rpn_post_nms_top_n_test": 300,
             "rpn_batch_size_per_image": 128,
             "box_batch_size_per_image": 64,
         },
