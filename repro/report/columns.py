@@ -49,6 +49,10 @@ class Setup:
             raise ValueError(f"{self.table.id} declares no runs, but one of its columns needs them")
         return self.results.run(self.family, self.network(row))
 
+    def was_run(self, row: Row) -> bool:
+        """Whether the run behind a row is there; a row without training has none to miss."""
+        return self.family is None or self.results.has(self.family, self.network(row))
+
     def network(self, row: Row) -> str:
         """What the runs of a row are called: its system, unless that is the name of several."""
         if self.family is not None and self.family.by_row:

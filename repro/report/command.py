@@ -15,6 +15,7 @@ from repro.report import claims, html, tables
 from repro.report.cells import ReportTable
 from repro.report.result_files import MissingResultError
 from repro.report.results import Results
+from repro.report.table_specs import specs
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-missing",
         action="store_true",
-        help="leave out the tables whose runs are missing and say so on the page",
+        help="leave out the tables and rows whose runs are missing and say so on the page",
     )
 
 
@@ -75,26 +76,38 @@ def published_results() -> Results | None:
 def gather(
     root: Path, rows: Mapping[str, Sequence[str]], *, allow_missing: bool
 ) -> tuple[list[ReportTable], list[str]]:
-    """The tables that can be built from the tree at `root`, and why the others cannot.
+    """The tables that can be built from the tree at `root`, and why others, or rows, are not there.
 
     What was published stands beside it, unless that is what `root` is.
 
     Raises:
         MissingResultError: a run is missing, and `allow_missing` is False.
     """
-    beside = published_results()
+    results, beside = Results(root), published_results()
     if beside is not None and beside.root == root:
         beside = None
     built: list[ReportTable] = []
     missing: list[str] = []
-    for table_id in (name for name in tables.specs() if name in rows):
+    for table_id in (name for name in specs() if name in rows):
         try:
-            built.append(tables.build(table_id, Results(root), rows[table_id], beside))
+            built.append(tables.build(table_id, results, rows[table_id], beside))
         except MissingResultError as error:
             if not allow_missing:
                 raise
             missing.append(f"{table_id}: {error}")
+            built += _in_part(table_id, results, rows[table_id], beside)
     return built, missing
+
+
+def _in_part(
+    table_id: str, results: Results, rows: Sequence[str], beside: Results | None
+) -> list[ReportTable]:
+    """The table with the rows that were run; none if more is missing than runs, or all are."""
+    try:
+        there = tables.rows_that_ran(table_id, results, rows)
+        return [tables.build(table_id, results, there, beside)] if there else []
+    except MissingResultError:
+        return []
 
 
 def executed_notebooks(scale: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -75,6 +76,19 @@ def test_a_missing_run_is_an_error_unless_it_is_allowed(checkout):
     assert "Not there yet" in text
     assert "ddf_table3a: " in text
     assert 'id="ddf_table1"' in text
+
+
+def test_a_table_goes_without_the_rows_that_were_not_run(checkout):
+    root = trees.whole(checkout / "results" / "smoke")
+    shutil.rmtree(root / "classification" / "ddf_resnet50")
+    rows = {"ddf_table3a": ("base_model", "ddf")}
+    with pytest.raises(MissingResultError, match="ddf_resnet50"):
+        command.gather(root, rows, allow_missing=False)
+    (table,), (why,) = command.gather(root, rows, allow_missing=True)
+    assert [row.id for row in table.rows] == ["base_model"]
+    assert "ddf_resnet50" in why
+    shutil.rmtree(root / "classification" / "resnet50")
+    assert command.gather(root, rows, allow_missing=True)[0] == []
 
 
 def test_an_unknown_scale_is_refused(checkout):

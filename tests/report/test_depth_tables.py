@@ -14,6 +14,7 @@ from repro.report import render, tables
 from repro.report.cells import Measured
 from repro.report.result_files import BrokenResultError, MissingResultError
 from repro.report.results import Results
+from repro.report.table_specs import specs
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def cells(table, row):
 
 
 def test_table_7_has_the_papers_rows_and_those_of_pacs_readme():
-    rows = {row.id: row for row in tables.specs()["ddf_table7"].table.rows}
+    rows = {row.id: row for row in specs()["ddf_table7"].table.rows}
     assert len(rows) == 13
     assert rows["bilinear"].name == "Bilinear (PAC's README)"
     assert (rows["bilinear"].source, rows["bicubic"].source) == ("pac_repo", "paper")
