@@ -40,8 +40,8 @@ ifdef SCALE
 endif
 	dvc repro
 
-test: pull lint ## environment, lint, every test
-	pytest
+test: pull lint ## environment, lint, every test, on all cores
+	pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 lint: env ## ruff and mypy
 	ruff check

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker has one core. Read by OpenMP when torch is loaded, and by what the tests start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 
