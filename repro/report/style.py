@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 BLACK, GREY, ORANGE, SKY, GREEN = "#000000", "#7f7f7f", "#e69f00", "#56b4e9", "#009e73"
 BLUE, VERMILION, PURPLE, YELLOW = "#0072b2", "#d55e00", "#cc79a7", "#c9b800"
@@ -177,6 +179,13 @@ def known_methods() -> tuple[str, ...]:
 def use() -> None:
     """Set the style for the whole process; notebooks call it once."""
     mpl.rcParams.update(_RC)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as plain numbers, six to the decade so that none overlap."""
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 @contextmanager
